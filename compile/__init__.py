@@ -1,0 +1,26 @@
+"""Neural networks to analog programs: load, compile under a scheme, judge.
+
+Write `from compile import load`; a bare `import compile` hides the builtin of that name.
+"""
+
+from __future__ import annotations
+
+from .balls import enclose_forward
+from .frontends import load
+from .network import Dense, Network, Scale, Sigmoid, Tanh, dense, forward
+from .schemes import homotopy, relaxation, sequential
+
+__all__ = [
+    "Dense",
+    "Network",
+    "Scale",
+    "Sigmoid",
+    "Tanh",
+    "dense",
+    "enclose_forward",
+    "forward",
+    "homotopy",
+    "load",
+    "relaxation",
+    "sequential",
+]

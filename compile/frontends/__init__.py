@@ -1,0 +1,76 @@
+"""Files of trained networks: `load` picks the reader by the file's suffix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from compile.network import Network
+from gpac.errors import GpacError, LoadError
+
+LARGEST_FILE = 2**31
+"""Bytes; a protobuf file cannot be larger, and a larger text file is not a network."""
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a trained network from a file.
+
+    Parameters
+    ----------
+    path : path of a file
+        `.onnx` (see `compile.frontends.onnx_graph`), or `.yml` / `.yaml` as Verisig writes them
+        (see `compile.frontends.verisig`).
+
+    Returns
+    -------
+    Network
+        Its weights are the numbers of the file, exactly (decimals of a YAML file: the nearest double).
+
+    Raises
+    ------
+    LoadError
+        If the file is missing, empty, damaged, of an unknown kind, or holds something unsupported.
+    NumberError
+        If a weight is NaN or infinite.
+    """
+    path = Path(path)
+    try:
+        _check_file(path)
+        return _read(path)
+    except GpacError as error:
+        raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {_one_line(str(error))}"
+        raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise LoadError("it is a folder; give the file of a network")
+    if not path.exists():
+        raise LoadError("there is no such file")
+    if path.suffix.lower() not in (".onnx", ".yml", ".yaml"):
+        raise LoadError(f"expected a name that ends in .onnx, .yml or .yaml, got {path.suffix or 'no suffix'}")
+    if not path.is_file():
+        raise LoadError("it is not a regular file")
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST_FILE:
+        raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
+
+
+def _read(path: Path) -> Network:
+    if path.suffix.lower() == ".onnx":
+        from compile.frontends.onnx_graph import read_onnx
+
+        return read_onnx(path)
+    from compile.frontends.verisig import read_verisig
+
+    return read_verisig(path)
+
+
+def _one_line(text: str) -> str:
+    """Names out of the file may hold anything: no line breaks, no control characters, no end of length."""
+    text = " ".join(text[:1000].split())
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,162 @@
+"""Networks in Verisig's YAML: `weights`, `offsets` and `activations`, each by layer number from 1.
+
+    activations: {1: Tanh, 2: Linear}
+    offsets: {1: [0.5, -1.0], 2: [0.25]}
+    weights:
+      1: [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]     # one row per neuron
+      2: [[-1.0, 1.0]]
+
+Source: Ivanov, Weimer, Alur, Pappas and Lee, "Verisig", HSCC 2019, and the examples published with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from compile.network import Dense, Layer, Network, Sigmoid, Tanh
+from gpac.errors import LoadError, NumberError
+
+KEYS = ("weights", "offsets", "activations")
+ACTIVATIONS: dict[str, tuple[Layer, ...]] = {"tanh": (Tanh(),), "sigmoid": (Sigmoid(),), "linear": ()}
+NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+NOT_FINITE = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
+DEEPEST = 5
+"""Levels of a good file are four: the whole, `weights`, a layer, a row; one more gets a better message."""
+
+ByLayer: TypeAlias = dict[int, Any]
+
+
+def read_verisig(path: Path) -> Network:
+    """The network in a YAML file of Verisig.
+
+    Every decimal of the file becomes the nearest float64; from there on it is exact.
+
+    Raises
+    ------
+    LoadError
+        If the file is not such YAML; the message names the layer and the row.
+    NumberError
+        If a number is NaN or infinite.
+    """
+    tables = _tables(_parse(path.read_bytes()))
+    layers: list[Layer] = []
+    size = width = 0
+    for k in sorted(tables["weights"]):
+        dense = _dense(k, tables["weights"][k], tables["offsets"][k])
+        size = size or dense.weight.shape[1]
+        if k > 1 and dense.weight.shape[1] != width:
+            raise LoadError(f"the weights of layer {k} have {dense.weight.shape[1]} columns, expected {width}, "
+                            f"the number of rows of layer {k - 1}")
+        width = len(dense.bias)
+        layers += [dense, *_activation(k, tables["activations"][k])]
+    return Network(size, tuple(layers), name=path.stem)
+
+
+def _parse(data: bytes) -> Any:
+    """The document as nested dicts, lists and texts: the loader makes nothing else, whatever the tags say."""
+    import yaml  # type: ignore[import-untyped]
+
+    base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
+            twice = [key for key, count in keys.items() if count > 1]
+            if twice:
+                raise LoadError(f"the key {_shown(twice[0])} is given twice (line {node.start_mark.line + 1})")
+            return super().construct_mapping(node, deep=deep)
+
+    try:
+        _refuse_aliases(yaml, data, Loader)
+        return yaml.load(data, Loader=Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
+        raise LoadError(f"it is not valid YAML{where}: {reason}") from None
+
+
+def _refuse_aliases(yaml: Any, data: bytes, loader: Any) -> None:
+    """A few aliases, or deep nesting, make a small file take for ever; the check stops at the first."""
+    depth = 0
+    for event in yaml.parse(data, Loader=loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if getattr(event, "anchor", None) is not None:
+            raise LoadError(f"anchors and aliases (line {event.start_mark.line + 1}) are not supported")
+        if depth > DEEPEST:
+            raise LoadError(f"line {event.start_mark.line + 1} is nested too deeply; expected {', '.join(KEYS)} "
+                            "with one list of rows for each layer")
+
+
+def _tables(document: Any) -> dict[str, ByLayer]:
+    if not isinstance(document, dict) or set(document) != set(KEYS):
+        found = ", ".join(map(str, document)) if isinstance(document, dict) else "none"
+        raise LoadError(f"expected the keys {', '.join(KEYS)} and no other, got {found[:200]}")
+    tables = {key: _by_layer(key, document[key]) for key in KEYS}
+    for key in KEYS[1:]:
+        if len(tables[key]) != len(tables["weights"]):
+            raise LoadError(f"there are {key} for {len(tables[key])} layers, but weights for {len(tables['weights'])}")
+    return tables
+
+
+def _by_layer(key: str, table: Any) -> ByLayer:
+    if not isinstance(table, dict) or not table:
+        raise LoadError(f"expected {key} by layer number (1: ..., 2: ...), got {_shown(table)}")
+    numbers: ByLayer = {}
+    for name, value in table.items():
+        if not re.fullmatch("[0-9]{1,9}", str(name)):
+            raise LoadError(f"expected layer numbers in {key}, got {_shown(name)}")
+        numbers[int(name)] = value
+    missing = sorted(set(range(1, len(table) + 1)) - set(numbers))
+    if missing:
+        raise LoadError(f"expected the layers 1 to {len(table)} in {key}; layer {missing[0]} is missing")
+    return numbers
+
+
+def _dense(k: int, rows: Any, offsets: Any) -> Dense:
+    if not isinstance(rows, list) or not rows:
+        raise LoadError(f"expected a list of rows as the weights of layer {k}, got {_shown(rows)}")
+    parsed = [_numbers(f"row {r} of the weights of layer {k}", row) for r, row in enumerate(rows, 1)]
+    for r, row in enumerate(parsed, 1):
+        if len(row) != len(parsed[0]):
+            raise LoadError(f"row {r} of the weights of layer {k} has {len(row)} numbers, "
+                            f"expected {len(parsed[0])} as in row 1")
+    bias = _numbers(f"the offsets of layer {k}", offsets)
+    if len(bias) != len(rows):
+        raise LoadError(f"the offsets of layer {k} are {len(bias)} numbers, expected {len(rows)}, one for each row")
+    return Dense(np.array(parsed, dtype=np.float64), np.array(bias, dtype=np.float64))
+
+
+def _numbers(what: str, texts: Any) -> list[float]:
+    if not isinstance(texts, list) or not texts:
+        raise LoadError(f"expected a list of numbers as {what}, got {_shown(texts)}")
+    return [_number(what, position, text) for position, text in enumerate(texts, 1)]
+
+
+def _number(what: str, position: int, text: Any) -> float:
+    if isinstance(text, str) and NUMBER.fullmatch(text):
+        value = float(text)
+        if math.isfinite(value):
+            return value
+    elif not isinstance(text, str) or not NOT_FINITE.fullmatch(text):
+        raise LoadError(f"expected a number at position {position} of {what}, got {_shown(text)}")
+    raise NumberError(f"expected a finite number at position {position} of {what}, got {_shown(text)}")
+
+
+def _activation(k: int, name: Any) -> tuple[Layer, ...]:
+    if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
+        raise LoadError(f"the activation {_shown(name)} of layer {k} is not supported; "
+                        "supported are Tanh, Sigmoid and Linear")
+    return ACTIVATIONS[name.lower()]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+    return repr(value[:40])

@@ -1,0 +1,179 @@
+"""Exact numbers: how a float, a fraction or a symbolic constant enters the analog machine.
+
+A Python or NumPy float is the dyadic rational that it is, never the decimal it was written as. Arrays
+of exact numbers come in two forms: float64 where every entry is a double, and otherwise `object` with
+entries `Fraction` or a constant `sympy.Expr` such as `sin(1)`.
+"""
+
+from __future__ import annotations
+
+import numbers
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .errors import NumberError
+
+Exact: TypeAlias = Any
+"""A `Fraction` or a constant real `sympy.Expr`."""
+
+
+def to_exact(value: Any) -> Exact:
+    """The exact number that `value` is: a `Fraction`, or a constant sympy expression.
+
+    Accepts int, float (the dyadic rational it is), NumPy scalars, `Fraction`, `Decimal`, mpmath `mpf`
+    (dyadic) and constant real sympy expressions. Raises `NumberError` for anything else, NaN and inf.
+
+    >>> to_exact(0.1) == Fraction(1, 10), to_exact(0.5)
+    (False, Fraction(1, 2))
+    """
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, (numbers.Integral, np.bool_)):
+        return Fraction(int(value))
+    if isinstance(value, (float, np.floating)):
+        if not np.isfinite(value):
+            raise NumberError(f"expected a finite number, got {value!r}")
+        return Fraction(*value.as_integer_ratio())
+    if hasattr(value, "free_symbols"):
+        return _from_sympy(value)
+    if hasattr(value, "_mpf_"):
+        return _from_mpf(value)
+    try:
+        return Fraction(value)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise NumberError(f"expected a real number, got {value!r} of type {type(value).__name__}") from error
+
+
+def _from_sympy(value: Any) -> Exact:
+    if value.free_symbols:
+        names = ", ".join(sorted(map(str, value.free_symbols)))
+        raise NumberError(f"expected a constant, got {value}; give {names} a value first")
+    if value.is_Rational:
+        return Fraction(int(value.p), int(value.q))
+    if value.is_Float:
+        return _from_mpf(value)
+    if value.is_real is False or value.is_finite is False:
+        raise NumberError(f"expected a finite real number, got {value}")
+    return value
+
+
+def _from_mpf(value: Any) -> Fraction:
+    sign, mantissa, exponent, _ = value._mpf_
+    if not mantissa and exponent:  # mpmath's code for inf and nan
+        raise NumberError(f"expected a finite number, got {value}")
+    return Fraction(-int(mantissa) if sign else int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def exact_array(values: Any) -> np.ndarray:
+    """`values` as an array of exact numbers: float64 where nothing is lost, else `object`.
+
+    Raises `NumberError` where an entry is NaN, infinite or not a real number.
+
+    >>> exact_array([1, 0.5]).dtype, exact_array([Fraction(1, 3)]).dtype
+    (dtype('float64'), dtype('O'))
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        array = array.astype(np.float64, copy=False)
+        if not np.isfinite(array).all():
+            raise NumberError("expected finite numbers, got an array with NaN or inf in it")
+        return array
+    if array.size and array.dtype.kind in "iub" and all(abs(int(v)) <= 2**53 for v in array.flat):
+        return array.astype(np.float64)
+    exact = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        exact[index] = to_exact(value)
+    doubles = all(isinstance(v, Fraction) and _is_double(v) for v in exact.flat)
+    return exact.astype(np.float64) if doubles else exact
+
+
+def _is_double(value: Fraction) -> bool:
+    try:
+        return Fraction(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def to_fractions(array: np.ndarray) -> np.ndarray:
+    """An `object` array of the same exact numbers (the form in which sums and products stay exact)."""
+    if array.dtype == object:
+        return array
+    out = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        out[index] = Fraction(value)
+    return out
+
+
+def to_floats(array: np.ndarray) -> np.ndarray:
+    """The nearest doubles of an array of exact numbers."""
+    return array if array.dtype == np.float64 else np.vectorize(float, otypes=[np.float64])(array)
+
+
+def to_sympy(value: Any) -> Any:
+    """The exact number as a sympy number."""
+    import sympy
+
+    value = to_exact(value)
+    return sympy.Rational(value.numerator, value.denominator) if isinstance(value, Fraction) else value
+
+
+def to_mpf(value: Any, context: Any) -> Any:
+    """The number rounded to the working precision of the mpmath context `context`."""
+    value = to_exact(value)
+    if isinstance(value, Fraction):
+        return context.mpf(value.numerator) / value.denominator
+    return context.mpf(value.evalf(int(context.dps) + 10, maxn=10 * int(context.dps) + 400)._mpf_)
+
+
+def to_arb(value: Any) -> Any:
+    """A ball that contains the number, at flint's working precision (radius 0 where it is a double)."""
+    import flint
+
+    if isinstance(value, float):
+        return flint.arb(value)
+    value = to_exact(value)
+    if isinstance(value, Fraction):
+        return flint.arb(flint.fmpq(value.numerator, value.denominator))
+    return _symbolic_ball(value)
+
+
+def _symbolic_ball(expression: Any) -> Any:
+    """Evaluate a constant sympy expression in ball arithmetic, node by node."""
+    import flint
+    import sympy
+
+    if expression.is_Rational:
+        return flint.arb(flint.fmpq(int(expression.p), int(expression.q)))
+    constants = {sympy.pi: flint.arb.pi, sympy.E: lambda: flint.arb(1).exp(), sympy.EulerGamma: lambda: flint.arb.const_euler()}
+    if expression in constants:
+        return constants[expression]()
+    arguments = [_symbolic_ball(argument) for argument in expression.args]
+    if expression.is_Add:
+        return sum(arguments[1:], arguments[0])
+    if expression.is_Mul:
+        return _product(arguments)
+    if expression.is_Pow:
+        return _power(arguments[0], expression.exp, arguments[1])
+    method = {"log": "log", "exp": "exp", "Abs": "__abs__", "asin": "asin", "acos": "acos"}
+    name = type(expression).__name__
+    name = method.get(name, name)
+    if not hasattr(flint.arb, name):
+        raise NumberError(f"the constant {expression} uses {name}, which has no ball version here")
+    return getattr(arguments[0], name)()
+
+
+def _product(balls: list[Any]) -> Any:
+    result = balls[0]
+    for ball in balls[1:]:
+        result = result * ball
+    return result
+
+
+def _power(base: Any, exponent: Any, exponent_ball: Any) -> Any:
+    if exponent.is_Integer:
+        return base ** int(exponent)
+    if exponent.is_Rational and int(exponent.q) == 2:
+        return base.sqrt() ** int(exponent.p)
+    return base**exponent_ball

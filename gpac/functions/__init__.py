@@ -1,0 +1,25 @@
+"""Generable functions as circuits: an expression becomes integrators with exact start values.
+
+`fn.sin(x)` takes any wire x that time or integrators drive (an input or a constant gives a constant) and
+returns a wire whose value is sin(x(t)) for all t. Source of the systems: the table in Graca and Costa,
+J. Complexity 19 (2003) 644-664, and elementary calculus.
+"""
+
+from .exponential import exp, log, power, reciprocal, sqrt
+from .sigmoidal import sigmoid, tanh, tanh_pair
+from .trigonometric import arctan, cos, sin, tan
+
+__all__ = [
+    "arctan",
+    "cos",
+    "exp",
+    "log",
+    "power",
+    "reciprocal",
+    "sigmoid",
+    "sin",
+    "sqrt",
+    "tan",
+    "tanh",
+    "tanh_pair",
+]

@@ -1,0 +1,100 @@
+"""Exact start values: what a wire carries at t = 0, found symbolically where no input is involved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..elementary import TABLE
+from ..exact import exact_array, to_exact, to_fractions, to_sympy
+from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire, as_wire, constant, integral, source
+
+Function: TypeAlias = Callable[..., Wire]
+
+
+def start(function: str, wire: Wire, *parameters: Any) -> np.ndarray | Start:
+    """The initial value function(wire(0)): an exact array where it is known, else a `Start` to be evaluated."""
+    parameters = tuple(to_exact(p) for p in parameters)
+    at_zero = value_at_start(wire)
+    if at_zero is None:
+        return Start(function, wire, parameters)
+    import sympy
+
+    values = [TABLE[function].sympy(sympy, to_sympy(v), *parameters) for v in at_zero]
+    return exact_array(np.array([to_exact(v) for v in values], dtype=object))
+
+
+def carried(name: str) -> Callable[[Function], Function]:
+    """Decorate a function of a moving wire so that of a wire constant in time it gives a constant."""
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def applied(x: Any, *parameters: Any) -> Wire:
+            x = as_wire(x)
+            if moves(x):
+                return function(x, *parameters)
+            value = start(name, x, *parameters)
+            return constant(value) if isinstance(value, np.ndarray) else integral(0, None, value, name=name)
+
+        return applied
+
+    return decorate
+
+
+def value_at_start(wire: Wire, known: dict[Wire, Any] | None = None) -> np.ndarray | None:
+    """Exact entries (object array) of a wire at t = 0, or None where they depend on an input or a loop.
+
+    Only short expressions are followed (no dense matrices): long ones are evaluated at run time instead.
+    """
+    known = {} if known is None else known
+    wire = source(wire)
+    if wire not in known:
+        known[wire] = _value_at_start(wire, known)
+    return known[wire]
+
+
+def _value_at_start(wire: Wire, known: dict[Wire, Any]) -> np.ndarray | None:
+    if isinstance(wire, Constant):
+        return to_fractions(wire.values)
+    if isinstance(wire, Time):
+        return to_fractions(np.zeros(1))
+    if isinstance(wire, Integral) and isinstance(wire.initial, np.ndarray):
+        return to_fractions(wire.initial)
+    if isinstance(wire, Product) and wire.einsum is None:
+        left, right = value_at_start(wire.left, known), value_at_start(wire.right, known)
+        return None if left is None or right is None else left * right
+    if isinstance(wire, Linear):
+        return _sum_at_start(wire, known)
+    return None
+
+
+def _sum_at_start(wire: Linear, known: dict[Wire, Any]) -> np.ndarray | None:
+    total = to_fractions(np.zeros(wire.size) if wire.bias is None else wire.bias)
+    for matrix, operand in wire.terms:
+        values = value_at_start(operand, known)
+        if values is None or hasattr(matrix, "tocsr") or (matrix.ndim == 2 and matrix.shape[1] > 1):
+            return None
+        if matrix.ndim == 2:
+            matrix = matrix[:, 0]
+        total = total + to_fractions(matrix) * values if matrix.ndim else total + to_exact(matrix[()]) * values
+    return total
+
+
+def moves(wire: Wire) -> bool:
+    """Whether a wire is reached through integrators or time (else it is constant in time)."""
+    stack, seen = [source(wire)], set()
+    while stack:
+        wire = stack.pop()
+        if wire in seen:
+            continue
+        seen.add(wire)
+        if isinstance(wire, (Integral, Time)) or (not isinstance(wire, (Constant, Input, Linear, Product))):
+            return True  # a wire not yet defined closes a loop, and loops run through integrators
+        if isinstance(wire, Linear):
+            stack += [source(w) for _, w in wire.terms]
+        elif isinstance(wire, Product):
+            stack += [source(wire.left), source(wire.right)]
+    return False

@@ -1,0 +1,58 @@
+"""What a compiled program says of itself: exact or limit, its horizon, its invariants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, Protocol
+
+from .wire import Wire
+
+
+class Limit(Protocol):
+    """A program whose output converges: how long it must run, and how far off it still is. Both are proven.
+
+    `inputs` maps input names to vectors.
+    """
+
+    def time(self, inputs: dict[str, Any], error: Any) -> float:
+        """A time after which every output is within `error` of its limit for one input; a double."""
+
+    def error(self, inputs: dict[str, Any], t: Any) -> Any:
+        """A ball whose upper end bounds the distance of every output from its limit at time t."""
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A polynomial of wires that stays constant: `wire` equals `value` at all times.
+
+    The engines may watch it; the prover checks it inside the balls.
+    """
+
+    name: str
+    wire: Wire
+    value: Fraction
+
+
+@dataclass(frozen=True)
+class Program:
+    """Claims of a circuit about itself.
+
+    Parameters
+    ----------
+    scheme : str
+        Who made it; empty for a circuit written by hand.
+    claim : "exact" or "limit"
+        Whether the output at the horizon *is* the wanted value, or tends to it.
+    horizon : Fraction, optional
+        When to read the outputs of an exact program.
+    limit : Limit, optional
+        The convergence bound of a limit program.
+    invariants : tuple of Invariant
+    """
+
+    scheme: str = ""
+    claim: Literal["exact", "limit"] = "exact"
+    horizon: Fraction | None = None
+    limit: Limit | None = None
+    invariants: tuple[Invariant, ...] = ()

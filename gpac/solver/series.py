@@ -1,0 +1,207 @@
+"""Taylor coefficients of a circuit on arrays, unit by unit and order by order, for a batch at once.
+
+Arrays have shape (order, block, entry, lane): trajectories sit in blocks of `LANES` lanes, whatever the
+size of the batch. Every matrix product therefore has one fixed shape, and a trajectory gets the same bits
+alone or among a million. The array module (numpy or cupy) is the one of the arrays given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..circuit import Circuit, driving, time_degrees
+from ..elementary import TABLE
+from ..exact import to_floats
+from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
+
+LANES = 16
+"""Trajectories per block: wide enough for matrix products, narrow enough for a single trajectory."""
+
+Array = Any
+
+
+class Series:
+    """Recurrences of one circuit for a given array module.
+
+    Parameters
+    ----------
+    circuit : Circuit
+    xp : module
+        numpy or cupy.
+
+    Attributes
+    ----------
+    width : int
+        Entries over all units; the first `dim` of them are the state.
+    """
+
+    def __init__(self, circuit: Circuit, xp: Any) -> None:
+        self.circuit, self.xp, self.dim = circuit, xp, circuit.dim
+        self._place = self._places()
+        self.width = sum(w.size for w in circuit.wires)
+        self._degree = time_degrees(circuit)
+        self._variables = self._rate_places()
+        self._matrices = {w: [(_to_device(m, xp), circuit.source(x)) for m, x in w.terms] for w in self._linears()}
+        self._driving = driving(circuit)
+        self._bias = {w: _column(w.bias, xp) for w in self._linears() if w.bias is not None}
+
+    def _linears(self) -> list[Linear]:
+        return [w for w in self.circuit.wires if isinstance(w, Linear)]
+
+    def _places(self) -> dict[Wire, slice]:
+        places, at = {}, 0
+        others = [w for w in self.circuit.wires if not isinstance(w, Integral)]
+        for wire in [*self.circuit.integrals, *others]:
+            places[wire] = slice(at, at + wire.size)
+            at += wire.size
+        return places
+
+    def _rate_places(self) -> dict[Wire, slice]:
+        """Wires that some integrator takes as its variable: their rates k * c_k are kept beside."""
+        places, at = {}, 0
+        for integral in self.circuit.integrals:
+            variable = self.circuit.source(integral.variable)
+            if not isinstance(variable, Time) and variable not in places:
+                places[variable] = slice(at, at + variable.size)
+                at += variable.size
+        self.rate_width = at
+        return places
+
+    def allocate(self, orders: int, blocks: int) -> tuple[Array, Array]:
+        """Zeroed coefficients (orders + 1, blocks, width, LANES) and rates of variables beside them."""
+        shape = (orders + 1, blocks)
+        return (
+            self.xp.zeros((*shape, self.width, LANES)),
+            self.xp.zeros((*shape, self.rate_width, LANES)),
+        )
+
+    def place(self, wire: Wire) -> slice:
+        """Where the entries of a wire lie along the third axis."""
+        return self._place[self.circuit.source(wire)]
+
+    def initial_state(self, c: Array, inputs: dict[str, Array]) -> None:
+        """Write order 0 of everything at t = 0, start values of integrators included."""
+        c[0] = 0
+        for wire in self.circuit.wires:
+            if isinstance(wire, Integral):
+                c[0][:, self._place[wire]] = self._initial(wire, c)
+            else:
+                self._value(wire, c, inputs, None)
+
+    def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool) -> None:
+        """Write order 0 of every unit from the state c[0][:, :dim] at time t (block, lane).
+
+        With `still`, units that are constant in time are written too (they need it only once).
+        """
+        for wire in self.circuit.wires:
+            if not isinstance(wire, Integral) and (still or self._degree[wire] > 0):
+                self._value(wire, c, inputs, t)
+
+    def order(self, c: Array, rates: Array, k: int, readings: bool = False) -> None:
+        """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them."""
+        for wire in self.circuit.wires:
+            if self._degree[wire] < k or not (readings or wire in self._driving):
+                continue
+            at = self._place[wire]
+            if isinstance(wire, Linear):
+                c[k][:, at] = self._apply(wire, c, k)
+            elif isinstance(wire, Product):
+                c[k][:, at] = self._cauchy(wire, c, k)
+            elif isinstance(wire, Integral):
+                c[k][:, at] = self._integrate(wire, c, rates, k)
+            else:
+                c[k][:, at] = 1.0 if k == 1 else 0.0  # time
+            if wire in self._variables:
+                self.xp.multiply(c[k][:, at], float(k), out=rates[k][:, self._variables[wire]])
+
+    def _initial(self, wire: Integral, c: Array) -> Array:
+        if not isinstance(wire.initial, Start):
+            return _column(wire.initial, self.xp)
+        x = c[0][:, self.place(wire.initial.wire)]
+        return TABLE[wire.initial.function].arrays(self.xp, x, *wire.initial.parameters)
+
+    def _value(self, wire: Wire, c: Array, inputs: dict[str, Array], t: Array | None) -> None:
+        out = c[0][:, self._place[wire]]
+        if isinstance(wire, Constant):
+            out[...] = _column(wire.values, self.xp)
+        elif isinstance(wire, Input):
+            out[...] = inputs[wire.name]
+        elif isinstance(wire, Time):
+            out[...] = 0.0 if t is None else t[:, None, :]
+        elif isinstance(wire, Linear):
+            out[...] = self._apply(wire, c, 0)
+            if wire in self._bias:
+                out += self._bias[wire]
+        elif isinstance(wire, Product):
+            out[...] = self._cauchy(wire, c, 0)
+
+    def _apply(self, wire: Linear, c: Array, k: int) -> Array:
+        total = None
+        for matrix, operand in self._matrices[wire]:
+            if self._degree[operand] < k:
+                continue
+            x = c[k][:, self._place[operand]]
+            if not hasattr(matrix, "tocsr"):
+                term = self.xp.matmul(matrix, x) if matrix.ndim == 2 and matrix.shape[1] > 1 else matrix * x
+            else:
+                term = _sparse(matrix, x, self.xp)
+            total = term if total is None else total + term
+        return 0.0 if total is None else total
+
+    def _cauchy(self, wire: Product, c: Array, k: int) -> Array:
+        left, right = self.circuit.source(wire.left), self.circuit.source(wire.right)
+        low, high = max(0, k - self._degree[right]), min(k, self._degree[left])
+        if low > high:
+            return 0.0
+        a, b = c[low : high + 1, :, self._place[left]], _down(c[:, :, self._place[right]], k - low, k - high)
+        return self._contract(a, b, wire.einsum)
+
+    def _contract(self, a: Array, b: Array, einsum: Any = None) -> Array:
+        """Sum over the leading axis of a times b."""
+        xp = self.xp
+        if einsum is None:
+            return a[0] * b[0] if len(a) == 1 else xp.einsum("k...,k...->...", a, b)
+        subscripts, left_shape, right_shape = einsum
+        left, right, out = subscripts.replace("->", ",").split(",")
+        a = a.reshape(*a.shape[:2], *left_shape, LANES)
+        b = b.reshape(*b.shape[:2], *right_shape, LANES)
+        result = xp.einsum(f"YZ{left}X,YZ{right}X->Z{out}X", a, b)
+        return result.reshape(len(result), -1, LANES)
+
+    def _integrate(self, wire: Integral, c: Array, rates: Array, k: int) -> Array:
+        """Order k of the integral of u dv: (1/k) sum over j of u_{k-j} * (j v_j)."""
+        u, v = self.circuit.source(wire.integrand), self.circuit.source(wire.variable)
+        if isinstance(v, Time):
+            return c[k - 1][:, self._place[u]] / float(k) if self._degree[u] >= k - 1 else 0.0
+        low, high = max(1, k - self._degree[u]), min(k, self._degree[v])
+        if low > high:
+            return 0.0
+        dv = rates[low : high + 1, :, self._variables[v]]
+        return self._contract(dv, _down(c[:, :, self._place[u]], k - low, k - high)) / float(k)
+
+
+def _down(array: Array, first: int, last: int) -> Array:
+    """Orders first, first - 1, ..., last."""
+    return array[first : last - 1 if last else None : -1]
+
+
+def _column(values: Any, xp: Any) -> Array:
+    return xp.asarray(to_floats(values))[:, None]
+
+
+def _to_device(matrix: Any, xp: Any) -> Any:
+    if not hasattr(matrix, "tocsr"):
+        matrix = to_floats(matrix)
+        return xp.asarray(matrix[:, None] if matrix.ndim == 1 else matrix)
+    if xp.__name__ == "numpy":
+        return matrix
+    from cupyx.scipy.sparse import csr_matrix
+
+    return csr_matrix(matrix)
+
+
+def _sparse(matrix: Any, x: Array, xp: Any) -> Array:
+    """Sparse matrix times (block, entry, lane)."""
+    blocks, entries, lanes = x.shape
+    flat = xp.ascontiguousarray(x.transpose(1, 0, 2)).reshape(entries, blocks * lanes)
+    return (matrix @ flat).reshape(-1, blocks, lanes).transpose(1, 0, 2)

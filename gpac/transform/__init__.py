@@ -1,0 +1,1 @@
+"""Rewritings of programs that keep what they compute, one per file."""

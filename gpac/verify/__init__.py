@@ -1,0 +1,223 @@
+"""Prove: digits of what a program computes, guaranteed."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil
+from threading import RLock
+from typing import Any
+
+from ..circuit import Circuit
+from ..errors import GpacError, NumberError, ShapeError
+from ..exact import to_arb, to_exact
+from ..schedule import Schedule
+from ..solver.arguments import System, as_runnable, named_inputs
+from .enclose import Ends, Limits, Reached, Stuck, run
+from .proof import Answer, Proof, to_mpf_exactly
+from .reference import reference
+
+__all__ = ["Answer", "Proof", "prove", "reference"]
+
+_PRECISION = RLock()
+"""flint's working precision belongs to the process: proofs take turns, and put it back."""
+
+LOG2_10 = 3.3219280948873626
+
+
+def prove(
+    system: System,
+    t: Any = None,
+    inputs: Any = None,
+    *,
+    digits: int = 15,
+    initial: Any = None,
+    max_bits: int = 1 << 16,
+    max_steps: int = 20_000,
+    seconds: float | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Proof:
+    """Enclose every output to the digits asked: a theorem about exactly the input given, or UNKNOWN.
+
+    Parameters
+    ----------
+    system : Circuit, Schedule or PIVP
+    t : exact positive number, optional
+        End time (a float is the dyadic it is); left out, the program's own horizon.
+    inputs : (n,) exact numbers, or a mapping from input name to such
+        Floats, `Fraction`, sympy constants, mpmath numbers; a `flint.arb` is the set it is.
+    digits : int
+        Every radius will be below 10**-digits.
+    initial : (n,) exact numbers, optional
+        For a PIVP: start values in place of its own.
+    max_bits, max_steps, seconds
+        Limits on working precision, steps of one part of the system, and wall-clock time.
+
+    Returns
+    -------
+    Proof
+        PROVEN with balls; ENDS with an enclosure of the time where the solution ceases to exist; or
+        UNKNOWN with the reason and how far it got.
+
+    Notes
+    -----
+    Taylor series in Arb balls, unit by unit; every step's remainder is bounded by `gpac.verify.tail`. The
+    working precision is raised until the radii are small enough. For a limit program the ball contains the
+    *limit*: its bound at time t is part of the radius.
+
+    >>> import gpac, sympy
+    >>> y = sympy.Symbol("y")
+    >>> print(gpac.prove(gpac.PIVP({y: y}, {y: 1}), t=1, digits=20))
+    y = [2.71828182845904523536 +/- 2.88e-21]
+    """
+    if not isinstance(digits, int) or digits < 1:
+        raise NumberError(f"expected digits to be a positive integer, got {digits!r}")
+    runnable = as_runnable(system, initial)
+    given = _exact_inputs(runnable, {"initial": initial} if initial is not None else inputs)
+    end = _end_time(runnable, t, given, digits)
+    deadline = None if seconds is None else clock.monotonic() + seconds
+    limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
+    goal = digits * LOG2_10
+    bits, reached = ceil(goal) + 32 + 6 * (_phase_count(runnable) - 1), Fraction(0)
+    with _PRECISION:
+        while bits <= max_bits:
+            outcome, last = _attempt(runnable, end, given, limits, progress or (lambda _: None), bits)
+            if isinstance(outcome, Ends):
+                return _ends(outcome, bits, digits, end)
+            if isinstance(outcome, Reached):
+                balls = _with_limit(runnable, outcome, given, end, bits)
+                missing = _missing_bits(balls, goal)
+                if missing <= 0:
+                    return Proof(
+                        Answer.PROVEN, balls, _names(runnable), "", None, float(last), bits, outcome.steps, outcome.order
+                    )
+                bits += ceil(missing) + 8
+                continue
+            reached = last
+            if not outcome.wide:
+                return _unknown(outcome, reached, bits)
+            bits = max(2 * bits, 64)
+    return Proof(
+        Answer.UNKNOWN,
+        reason=f"More than {max_bits} bits would be needed; the last try got to t = {float(reached):.6g}.",
+        reached=float(reached),
+        bits=bits,
+    )
+
+
+def _attempt(
+    system: Circuit | Schedule, end: Any, given: dict, limits: Limits, progress: Callable[[float], None], bits: int
+) -> tuple[Reached | Stuck | Ends, Any]:
+    """One run at a working precision; also the time it got to."""
+    import flint
+
+    with flint.ctx.workprec(bits):
+        values = {name: [to_arb(v) for v in entries] for name, entries in given.items()}
+        if isinstance(system, Circuit):
+            outcome = run(system, end, values, limits, progress)
+            return outcome, outcome.t if isinstance(outcome, Stuck) else to_arb(end).mid()
+        steps, order, done = 0, 0, Fraction(0)
+        for number, phase in enumerate(system.phases):
+            outcome = run(
+                phase.circuit,
+                phase.duration,
+                values,
+                limits,
+                lambda part, number=number: progress((number + part) / len(system.phases)),
+            )
+            if not isinstance(outcome, Reached):
+                return outcome, done + (outcome.t if isinstance(outcome, Stuck) else 0)
+            values |= outcome.outputs
+            steps, order, done = steps + outcome.steps, max(order, outcome.order), done + phase.duration
+        return Reached(outcome.outputs, steps, order), done
+
+
+def _exact_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, list[Any]]:
+    import numpy as np
+
+    out = {}
+    for name, value in named_inputs(system, inputs).items():
+        width = system.inputs[name]
+        if isinstance(value, np.ndarray):
+            value = value.ravel() if value.size == width else value
+        entries = list(value) if hasattr(value, "__len__") else [value]
+        if len(entries) != width or any(hasattr(v, "__len__") for v in entries):
+            raise ShapeError(f"input {name!r} must be {width} numbers (one trajectory), got shape {np.shape(value)}")
+        out[name] = [v if type(v).__name__ == "arb" else to_exact(v) for v in entries]
+    return out
+
+
+def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> Any:
+    program = system.program
+    if isinstance(system, Schedule):
+        if t is not None and to_exact(t) != system.duration:
+            raise GpacError(f"a schedule runs its own phases for {system.duration} in all; leave t out (got {t!r})")
+        return system.duration
+    if t is None and program.horizon is not None:
+        return program.horizon
+    if t is None and program.limit is not None:
+        import numpy as np
+
+        floats = {name: np.array([float(v) for v in entries]) for name, entries in given.items()}
+        return Fraction(ceil(program.limit.time(floats, 10.0 ** -(digits + 1))))
+    if t is None:
+        raise GpacError("t is missing: say until when to prove (this system has no horizon of its own)")
+    end = to_exact(t)
+    if not end > 0:
+        raise NumberError(f"t must be positive, got {t!r}")
+    return end
+
+
+def _with_limit(system: Circuit | Schedule, outcome: Reached, given: dict, end: Any, bits: int) -> tuple[Any, ...]:
+    """All output balls, widened by the distance from the limit where the program has one."""
+    import flint
+
+    balls = [ball for entries in outcome.outputs.values() for ball in entries]
+    if system.program.limit is None:
+        return tuple(balls)
+    with flint.ctx.workprec(bits):
+        far = system.program.limit.error(given, end).abs_upper()
+        return tuple(ball + flint.arb(0, far) for ball in balls)
+
+
+def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
+    """How many bits the widest ball lacks to a radius below 2**-goal; inf for a ball that is not finite."""
+    from .enclose import _log2_ball
+
+    missing = float("-inf")
+    for ball in balls:
+        if not ball.is_finite():
+            return goal
+        size = _log2_ball(ball.rad())
+        if size is not None:
+            missing = max(missing, size + goal)
+    return missing
+
+
+def _phase_count(system: Circuit | Schedule) -> int:
+    return len(system.phases) if isinstance(system, Schedule) else 1
+
+
+def _names(system: Circuit | Schedule) -> tuple[str, ...]:
+    return tuple(
+        name if wire.size == 1 else f"{name}[{i}]" for name, wire in system.outputs.items() for i in range(wire.size)
+    )
+
+
+def _ends(outcome: Ends, bits: int, digits: int, end: Any) -> Proof:
+    low, high = to_mpf_exactly(outcome.low), to_mpf_exactly(outcome.high)
+    import flint
+
+    with flint.ctx.workprec(bits):
+        ball = outcome.low.union(outcome.high)
+        shown = ball.str(digits, radius=True)
+    reason = f"The end lies in {shown}, before t = {end}."
+    return Proof(
+        Answer.ENDS, (), (), reason, (low, high), float(low), bits, outcome.steps, outcome.order
+    )
+
+
+def _unknown(outcome: Stuck, reached: Any, bits: int) -> Proof:
+    reason = f"The proof got to t = {float(reached):.6g}: {outcome.reason}."
+    return Proof(Answer.UNKNOWN, (), (), reason, None, float(reached), bits, outcome.steps, outcome.order)

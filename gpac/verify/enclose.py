@@ -1,0 +1,248 @@
+"""Step a circuit through time: Taylor polynomial in balls, the rigorous tail, and the spread of what is uncertain.
+
+A centre without width is followed by Taylor polynomials; how far any other solution in question can be from it
+is carried beside it (`spread`). Parts with very many states carry their width in the balls themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, frexp, log2
+from typing import Any
+
+import flint
+
+from ..circuit import Circuit
+from ..exact import to_arb
+from ..wire import Integral
+from .balls import Ball, BallSeries, Group, Values, groups, still_entries
+from .pole import time_to_pole
+from .proof import to_fraction
+from .spread import spread
+from .tail import tail
+
+LN2 = 0.6931471805599453
+MOST_CENTRED = 256
+"""States of one part up to which its width is carried beside a centre (a matrix of that size per step)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run gives up: steps of one part, and the widest useful ball (as a power of two)."""
+
+    max_steps: int = 20_000
+    widest: int = -4
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Balls of all outputs at the end."""
+
+    outputs: dict[str, list[Ball]]
+    steps: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A run that did not get to the end: why, when, and the state there."""
+
+    reason: str
+    t: Fraction
+    wide: bool
+    steps: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The solution ends between `low` and `high` (exact balls), before the time asked for."""
+
+    low: Ball
+    high: Ball
+    tight: bool
+    steps: int
+    order: int
+
+
+END = object()
+
+
+def run(
+    circuit: Circuit, end: Any, inputs: dict[str, list[Ball]], limits: Limits, progress: Callable[[float], None]
+) -> Reached | Stuck | Ends:
+    """Enclose all outputs at time `end` (exact number), at the working precision in force."""
+    series = BallSeries(circuit, inputs)
+    state = series.start()
+    if any(not b.is_finite() for balls in state.values() for b in balls):
+        return Stuck("a start value is not finite at this precision", Fraction(0), True, 0, 0)
+    final: Values = {w: list(balls) for w, balls in state.items()}
+    parts = groups(series)
+    steps, order = 0, _order()
+    ends: Ends | None = None
+    for number, group in enumerate(parts):
+        part = _Part(series, group, order, limits)
+        outcome = part.go(final, end)
+        steps += part.steps
+        if isinstance(outcome, Stuck):
+            return outcome
+        if outcome is not None:  # the other parts need to exist up to this time only
+            ends, end = outcome, to_fraction(outcome.low)
+        progress((number + 1) / len(parts))
+    if ends is not None:
+        return ends
+    values = series.values(final, to_arb(end))
+    outputs = {name: values[circuit.source(w)] for name, w in circuit.outputs.items()}
+    return Reached(outputs, steps, order)
+
+
+def _order() -> int:
+    """Highest order at the working precision: steps of 1/e^2 of the radius of convergence."""
+    return max(8, ceil(0.5 * LN2 * int(flint.ctx.prec)) + 2)
+
+
+class _Part:
+    """One part of the system, which runs by itself with its own steps."""
+
+    def __init__(self, series: BallSeries, group: Group, order: int, limits: Limits) -> None:
+        self.series, self.group, self.order, self.limits = series, group, order, limits
+        self.integrals = {w: entries for w, entries in group.items() if isinstance(w, Integral)}
+        self.keys = [(w, i) for w, entries in self.integrals.items() for i in entries]
+        self.centred = len(self.keys) <= MOST_CENTRED
+        self.still = still_entries(series, group)
+        self.centre = {w: _middles(balls) for w, balls in self.still.items()} if self.centred else self.still
+        self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
+        self.steps = 0
+
+    def go(self, state: Values, end: Any) -> Stuck | Ends | None:
+        """Advance the part's entries of `state` from 0 to `end`; None when it got there."""
+        t, found = Fraction(0), None
+        large = 2**14 * max(1.0, self._size(state))
+        while True:
+            if self.steps >= self.limits.max_steps:
+                return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
+            if self.limits.stop():
+                return found or self._stuck("the time allowed was used up", t, wide=False)
+            moved = self._step(state, t, to_arb(end) - to_arb(t))
+            if moved is None:
+                return found or self._stuck("no step could be proven, however short", t, wide=True)
+            self.steps += 1
+            if self._widest(state) > self.limits.widest:
+                return found or self._stuck("the balls became too wide", t, wide=True)
+            if moved is END:
+                return None
+            t += moved
+            if self._size(state) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
+                large *= 2**14
+                found = self._pole(state, t, end) or found
+                if found and found.tight:
+                    return found
+
+    def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
+        """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
+        pole = time_to_pole(self.series, self.integrals, state)
+        if pole is None:
+            return None
+        low, high = (to_arb(t) + pole).lower(), (to_arb(t) + pole).upper()
+        if not high < to_arb(end):
+            return None
+        alone = len(self.keys) == 1  # else another entry may end before
+        return Ends(low if alone else to_arb(t), high, alone, self.steps, self.order)
+
+    def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
+        """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.
+
+        A step that cannot be proven is halved.
+        """
+        start: Values = {w: [None] * w.size for w in self.integrals}
+        for w, i in self.keys:
+            start[w][i] = state[w][i].mid() if self.centred else state[w][i]
+        c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre)
+        h = _dyadic(self._radius(c) * 2.0 ** (-flint.ctx.prec / self.order))
+        step, moved = (left, END) if not left.abs_upper() > to_arb(h) else (to_arb(h), h)
+        for _ in range(40):
+            if not h > 0:
+                return None
+            rest = tail(self.series, c, step, self.order, self.group)
+            if rest is not None and self._small(rest, state):
+                width = self._spread(c, rest, state, t, step)
+                if width is not None:
+                    for w, i in self.keys:
+                        state[w][i] = _evaluate(c[w][i], step) + flint.arb(0, rest[w][i]) + flint.arb(0, width[w, i])
+                    return moved
+            h = (_dyadic(float(left.abs_upper())) if moved is END else h) / 2
+            step, moved = to_arb(h), h
+        return None
+
+    def _spread(self, c: Values, rest: dict[Wire, list[Ball]], state: Values, t: Fraction, step: Ball) -> Any:
+        """How far from the centre a solution can be after the step, by entry; None if no bound is found."""
+        if not self.centred:
+            return dict.fromkeys(self.keys, flint.arb(0))
+        radii = {(w, i): state[w][i].rad() for w, i in self.keys}
+        if not any(r > 0 for r in radii.values()) and self.sharp:
+            return dict.fromkeys(self.keys, flint.arb(0))
+        with flint.ctx.workprec(64):
+            whole = flint.arb(0).union(step)
+            path: Values = {w: [None] * w.size for w in self.integrals}
+            for w, i in self.keys:
+                path[w][i] = _evaluate(c[w][i], whole) + flint.arb(0, rest[w][i])
+            return spread(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
+
+    def _small(self, rest: dict[Wire, list[Ball]], state: Values) -> bool:
+        """Whether the tail is not far above the rounding level."""
+        bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
+        return all(rest[w][i] <= bound for w, entries in self.integrals.items() for i in entries)
+
+    def _radius(self, c: Values) -> float:
+        """Estimated radius of convergence: the root test on the last third of the coefficients."""
+        scale = log2(max(1.0, self._size({w: [s and s[0] for s in c[w]] for w in self.integrals})))
+        smallest = float("inf")
+        for wire, entries in self.integrals.items():
+            for i in entries:
+                for k in range(-(-2 * self.order // 3), self.order + 1):
+                    size = _log2_ball(c[wire][i][k])
+                    if size is not None:
+                        smallest = min(smallest, (scale - size) / k)
+        return 2.0 ** min(smallest, 60.0)
+
+    def _size(self, state: Values) -> float:
+        return max(float(state[w][i].abs_upper()) for w, entries in self.integrals.items() for i in entries)
+
+    def _widest(self, state: Values) -> float:
+        """Largest radius relative to max(1, largest state), as a power of two; inf where a ball is not finite."""
+        balls = [state[w][i] for w, entries in self.integrals.items() for i in entries]
+        if not all(b.is_finite() for b in balls):
+            return float("inf")
+        widths = [x for x in (_log2_ball(b.rad()) for b in balls) if x is not None]
+        size = max(x for x in (0, *(_log2_ball(b) for b in balls)) if x is not None)
+        return max(widths, default=float("-inf")) - size
+
+    def _stuck(self, reason: str, t: Fraction, wide: bool) -> Stuck:
+        return Stuck(reason, t, wide, self.steps, self.order)
+
+
+def _middles(balls: list[Any]) -> list[Any]:
+    return [None if b is None else b.mid() for b in balls]
+
+
+def _evaluate(coefficients: list[Ball], h: Ball) -> Ball:
+    value = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        value = value * h + c
+    return value
+
+
+def _log2_ball(ball: Ball) -> float | None:
+    """log2 of the upper end of |ball|, or None for zero."""
+    man, exp = ball.abs_upper().man_exp()
+    bits = int(man).bit_length()
+    return bits + int(exp) if bits else None
+
+
+def _dyadic(value: float) -> Fraction:
+    """Rounded down to 20 significant bits, so that times stay short numbers."""
+    mantissa, exponent = frexp(value)
+    return Fraction(int(mantissa * 2**20)) * Fraction(2) ** (exponent - 20)

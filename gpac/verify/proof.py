@@ -1,0 +1,140 @@
+"""The result of a proof: balls as mpmath numbers, or the reason why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+from ..errors import GpacError
+from ..exact import to_arb
+
+
+class Answer(Enum):
+    """What was proven; the value is a sentence."""
+
+    PROVEN = "Every output lies within its radius of its midpoint."
+    ENDS = "The solution does not exist that far: it leaves every bounded set at a time within the enclosure."
+    UNKNOWN = "Nothing is proven about the outputs."
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """Enclosures of all outputs at the end time, about exactly the input given.
+
+    Attributes
+    ----------
+    answer : Answer
+    balls : tuple of flint.arb
+        One per output entry, empty unless PROVEN.
+    names : tuple of str
+        Names of the output entries.
+    reason : str
+        For UNKNOWN and ENDS: what stood in the way, and how far the proof got.
+    end : tuple of two mpmath numbers, optional
+        For ENDS: lower and upper bound on the end of the interval of existence.
+    reached : float
+        Time to which the proof got.
+    bits, steps, order : int
+        Working precision of the last try, its steps over all parts, the highest order.
+    """
+
+    answer: Answer
+    balls: tuple[Any, ...] = ()
+    names: tuple[str, ...] = ()
+    reason: str = ""
+    end: tuple[Any, Any] | None = None
+    reached: float = 0.0
+    bits: int = 0
+    steps: int = 0
+    order: int = 0
+
+    @property
+    def mid(self) -> tuple[Any, ...]:
+        """Midpoints as mpmath numbers, exact."""
+        return tuple(to_mpf_exactly(b.mid()) for b in self._proven())
+
+    @property
+    def rad(self) -> tuple[Any, ...]:
+        """Radii as mpmath numbers, exact."""
+        return tuple(to_mpf_exactly(b.rad()) for b in self._proven())
+
+    @property
+    def digits(self) -> int:
+        """Largest D such that every radius is at most 10**-D (capped at 10^6 where a value is exact)."""
+        return proven_digits(self._proven())
+
+    def contains(self, values: Any) -> bool:
+        """Whether the numbers given (one per output, or one number for one output) all lie in their balls.
+
+        Exact numbers are compared exactly; a sympy constant is evaluated in balls at twice the precision.
+        """
+        return balls_contain(self._proven(), values, self.bits)
+
+    def check(self) -> Proof:
+        """Return self if the outputs are proven, else raise `GpacError` with the reason."""
+        self._proven()
+        return self
+
+    def _proven(self) -> tuple[Any, ...]:
+        if self.answer is not Answer.PROVEN:
+            raise GpacError(f"{self.answer.value} {self.reason}".strip())
+        return self.balls
+
+    def __str__(self) -> str:
+        if self.answer is not Answer.PROVEN:
+            return f"{self.answer.name}: {self.answer.value} {self.reason}".strip()
+        shown = min(self.digits, 60)
+        rows = [f"{n} = {b.str(shown, radius=True)}" for n, b in zip(self.names, self.balls, strict=True)]
+        return "\n".join(rows)
+
+    def __repr__(self) -> str:
+        what = f"{self.digits} digits of {len(self.balls)} outputs" if self.answer is Answer.PROVEN else self.reason
+        return f"Proof({self.answer.name}: {what})"
+
+
+EXACT_DIGITS = 10**6
+
+
+def proven_digits(balls: tuple[Any, ...]) -> int:
+    """Largest D with every radius at most 10**-D."""
+    import flint
+
+    worst = EXACT_DIGITS
+    for ball in balls:
+        radius = ball.rad()
+        if radius > 0:
+            with flint.ctx.workprec(64):
+                digits = int((-(radius.log() / flint.arb(10).log())).lower().floor().unique_fmpz())
+            worst = min(worst, digits)
+    return worst
+
+
+def balls_contain(balls: tuple[Any, ...], values: Any, bits: int) -> bool:
+    """Whether each number lies in its ball for certain."""
+    import flint
+
+    values = list(values) if hasattr(values, "__len__") else [values]
+    if len(values) != len(balls):
+        raise GpacError(f"expected {len(balls)} numbers to compare with, got {len(values)}")
+    with flint.ctx.workprec(2 * bits + 64):
+        return all(ball.contains(to_arb(v)) for ball, v in zip(balls, values, strict=True))
+
+
+def to_mpf_exactly(ball: Any) -> Any:
+    """An exact ball (radius 0) as the mpmath number that it is, at any size."""
+    import mpmath
+    from mpmath.libmp import from_man_exp
+
+    man, exp = ball.man_exp()
+    return mpmath.mp.make_mpf(from_man_exp(int(man), int(exp)))
+
+
+def to_fraction(ball: Any) -> Fraction:
+    """An exact ball as a fraction."""
+    man, exp = ball.man_exp()
+    return Fraction(int(man)) * Fraction(2) ** int(exp)

@@ -1,0 +1,209 @@
+"""A rigorous bound on everything a Taylor step leaves out, and with it the proof that the step exists.
+
+Write |w|_k for |k-th coefficient| * h**k. For every wire, S = sum over k > n of k |w|_k, so that the values
+left out at times up to h are at most S / (n + 1). The recurrences give S of a unit from the known
+coefficients and from S of its operands:
+
+    linear     S <= |M| S_x
+    product    S <= known(x', y) + known(x, y') + V'_x R_y + V_x S_y + S_x V_y + R_x V'_y + R_x S_y + S_x R_y
+    integral   S <= known(v', u) + V_u S_v + R_u V'_v + R_u S_v            (u dv)
+
+with V = sum |w|_k and V' = sum k |w|_k over k <= n, R = S / (n + 1), and known(.,.) the terms of order above
+n made of known coefficients. The right sides grow with the S on them. If numbers S* satisfy the inequalities,
+then by induction on N the partial sums up to order N stay below S* (an integral's order k needs its integrand
+at orders below k only). So the series converge for |t| <= h, and their sums solve the equations there.
+
+All numbers are upper ends of low-precision balls; nothing is estimated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+
+from ..wire import Integral, Linear, Product, Time, Wire
+from .balls import Ball, BallMatrix, BallSeries, Group, Values, _entry
+
+BITS = 64
+ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class _Norms:
+    """Of one entry: |w|_k, k |w|_k, their sums, and the sums of the last terms, `above[m]` = sum over k > m."""
+
+    sizes: list[Ball]
+    rates: list[Ball]
+    total: Ball
+    total_rate: Ball
+    above: list[Ball]
+    rates_above: list[Ball]
+
+
+def tail(series: BallSeries, c: Values, h: Ball, order: int, group: Group) -> dict[Wire, list[Ball]] | None:
+    """Bounds R on |state(t0 + s) - polynomial(s)| for 0 <= s <= h, per integrator entry; None if none is found.
+
+    Parameters
+    ----------
+    c : coefficients 0..order from `BallSeries.expand`
+    h : ball, the step; its upper end counts
+    """
+    with flint.ctx.workprec(BITS):
+        bound = _Bound(series, c, h.abs_upper(), order, group)
+        found = bound.solve()
+        if found is None:
+            return None
+        return {
+            w: [None if s is None else (s / (order + 1)).upper() for s in found[w]]
+            for w in group
+            if isinstance(w, Integral)
+        }
+
+
+class _Bound:
+    def __init__(self, series: BallSeries, c: Values, h: Ball, order: int, group: Group) -> None:
+        self.series, self.order, self.group = series, order, group
+        powers = [flint.arb(1)]
+        for _ in range(order):
+            powers.append((powers[-1] * h).upper())
+        self.norms: dict[Wire, list[_Norms | None]] = {
+            w: [None if s is None else _norms(s, powers) for s in c[w]] for w in c
+        }
+        self.magnitudes = {
+            w: [(m.magnitude(), x) for m, x in series.matrices[w] if series.degree[x]]
+            for w in group
+            if isinstance(w, Linear)
+        }
+        self.known = {w: self._known(w) for w in group}
+
+    def solve(self) -> dict[Wire, list[Any]] | None:
+        """Numbers S* that satisfy every inequality."""
+        guess = {w: [flint.arb(0)] * w.size for w in self.group if isinstance(w, Integral)}
+        for _ in range(3):
+            guess = self._apply(guess)
+        for _ in range(ROUNDS):
+            wider = {w: [None if s is None else _wider(s) for s in guess[w]] for w in guess}
+            image = self._apply(wider)
+            if any(s is not None and not s.is_finite() for w in image for s in image[w]):
+                return None
+            if all(
+                a <= b
+                for w in image
+                for a, b in zip(image[w], wider[w], strict=True)
+                if a is not None and b is not None
+            ):
+                return wider
+            guess = image
+        return None
+
+    def _apply(self, guess: dict[Wire, list[Any]]) -> dict[Wire, list[Any]]:
+        """The right sides of the inequalities of all integrators, other units following their operands."""
+        s: dict[Wire, list[Any]] = dict(guess)
+        for wire in self.group:
+            if not isinstance(wire, Integral):
+                s[wire] = self._row(wire, s)
+        return {wire: self._row(wire, s) for wire in guess}
+
+    def _row(self, wire: Wire, s: dict[Wire, list[Any]]) -> list[Any]:
+        entries = self.group[wire]
+        new: list[Any] = [None] * wire.size
+        for i, value in zip(entries, self._rule(wire, entries, s), strict=True):
+            new[i] = value.upper()
+        return new
+
+    def _rule(self, wire: Wire, entries: list[int], s: dict[Wire, list[Any]]) -> list[Ball]:
+        source = self.series.circuit.source
+        if isinstance(wire, Time):
+            return [flint.arb(0)]
+        if isinstance(wire, Linear):
+            return self._linear(self.magnitudes[wire], entries, s)
+        if isinstance(wire, Integral):
+            u, v = source(wire.integrand), source(wire.variable)
+            return [self.known[wire][i] + self._integral(u, v, i, s) for i in entries]
+        assert isinstance(wire, Product)
+        left, right = source(wire.left), source(wire.right)
+        total = [self.known[wire][i] for i in range(wire.size)]
+        active = set(entries)
+        for o, i, j in self.series.pairs[wire]:
+            if o in active:
+                total[o] = total[o] + self._product(left, i, right, j, s)
+        return [total[i] for i in entries]
+
+    def _linear(self, terms: list[tuple[BallMatrix, Wire]], entries: list[int], s: dict[Wire, list[Any]]) -> list[Ball]:
+        total = [flint.arb(0)] * len(entries)
+        for matrix, operand in terms:
+            total = [a + b for a, b in zip(total, matrix.apply(s[operand], entries), strict=True)]
+        return total
+
+    def _integral(self, u: Wire, v: Wire, i: int, s: dict[Wire, list[Any]]) -> Ball:
+        nu, nv = _entry(self.norms[u], i), _entry(self.norms[v], i)
+        su, sv = self._tail_of(u, i, s), self._tail_of(v, i, s)
+        ru = su / (self.order + 1)
+        return nu.total * sv + ru * (nv.total_rate + sv)
+
+    def _product(self, left: Wire, i: int, right: Wire, j: int, s: dict[Wire, list[Any]]) -> Ball:
+        nx, ny = self.norms[left][i], self.norms[right][j]
+        assert nx and ny
+        sx, sy = self._tail_of(left, i, s), self._tail_of(right, j, s)
+        rx, ry = sx / (self.order + 1), sy / (self.order + 1)
+        return nx.total_rate * ry + (nx.total + rx) * sy + (ny.total + ry) * sx + ny.total_rate * rx
+
+    def _tail_of(self, wire: Wire, i: int, s: dict[Wire, list[Any]]) -> Ball:
+        return _entry(s[wire], i) if wire in self.group else flint.arb(0)
+
+    def _known(self, wire: Wire) -> list[Any]:
+        """Terms of order above n that known coefficients alone make."""
+        source = self.series.circuit.source
+        out: list[Any] = [flint.arb(0)] * wire.size
+        if isinstance(wire, Integral):
+            u, v = self.norms[source(wire.integrand)], self.norms[source(wire.variable)]
+            for i in self.group[wire]:
+                nu, nv = _entry(u, i), _entry(v, i)
+                out[i] = _beyond(nv.rates, nu.above, self.order)
+        elif isinstance(wire, Product):
+            left, right = self.norms[source(wire.left)], self.norms[source(wire.right)]
+            active = set(self.group[wire])
+            for o, i, j in self.series.pairs[wire]:
+                if o in active:
+                    nx, ny = left[i], right[j]
+                    assert nx and ny
+                    terms = _beyond(nx.rates, ny.above, self.order) + _beyond(nx.sizes, ny.rates_above, self.order)
+                    out[o] = (out[o] + terms).upper()
+        return out
+
+
+def _norms(coefficients: list[Ball], powers: list[Ball]) -> _Norms:
+    sizes = [(b.abs_upper() * p).upper() for b, p in zip(coefficients, powers, strict=False)]
+    rates = [(s * k).upper() for k, s in enumerate(sizes)]
+    return _Norms(
+        sizes, rates, _sum(sizes), _sum(rates), _sums_above(sizes), _sums_above(rates)
+    )
+
+
+def _sum(terms: list[Ball]) -> Ball:
+    return sum(terms, flint.arb(0)).upper()
+
+
+def _sums_above(terms: list[Ball]) -> list[Ball]:
+    """Entry m: sum of the terms after position m."""
+    above = [flint.arb(0)]
+    for term in reversed(terms[1:]):
+        above.append((above[-1] + term).upper())
+    return above[::-1]
+
+
+def _beyond(terms: list[Ball], above: list[Ball], order: int) -> Ball:
+    """Sum over i + j > order of terms[i] * b_j, given the sums of b above each position."""
+    total = flint.arb(0)
+    for i, term in enumerate(terms):
+        m = order - i
+        if m < len(above):
+            total = total + term * above[m]
+    return total.upper()
+
+
+def _wider(value: Ball) -> Ball:
+    """A little more, so that an image computed with rounding can lie below it."""
+    return (value * (1 + flint.arb(2) ** -10)).upper()

@@ -1,0 +1,482 @@
+"""Shannon's units on vector-valued wires, and the arithmetic that builds them.
+
+A wire is the output terminal of one unit: a constant, an input, time, a linear combination, a product or
+an integrator with respect to any other wire. Wires are frozen and compared by identity; a wire used twice
+is one unit. A scalar is a wire of size 1, a layer of 200 neurons is one wire of size 200.
+
+Source of the units: Shannon, J. Math. and Phys. 20 (1941) 337-354.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product as pairs
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .errors import CircuitError, NumberError, ShapeError
+from .exact import exact_array, to_exact, to_fractions
+
+ANY = "-0+"
+"""The signs that an entry may have when nothing is known."""
+
+Matrix: TypeAlias = Any
+"""A number (times the identity), a diagonal (n,), a dense (m, n) array or a `scipy.sparse` matrix, exact."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Wire:
+    """Output of one unit: a vector of `size` real functions of time.
+
+    `signs` is what is proven or declared about every entry for all times, a subset of "-0+"; a wire whose
+    signs lack "0" may be divided by.
+    """
+
+    name: str | None = None
+    signs: str = ANY
+    __array_ufunc__ = None  # NumPy arrays leave `array @ wire` and `array + wire` to the wire
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        raise CircuitError("a bare Wire has no size; build one with gpac.inputs, gpac.time or gpac.integral")
+
+    def __repr__(self) -> str:
+        return f"<{describe(self)}>"
+
+    def __add__(self, other: Any) -> Wire:
+        other = as_wire(other, self.size)
+        if isinstance(other, Constant):
+            return linear([(1, self)], other.values)
+        if isinstance(self, Constant):
+            return linear([(1, other)], self.values)
+        return linear([(1, self), (1, other)])
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Wire:
+        return linear([(-1, self)])
+
+    def __pos__(self) -> Wire:
+        return self
+
+    def __sub__(self, other: Any) -> Wire:
+        return self + (-as_wire(other, self.size))
+
+    def __rsub__(self, other: Any) -> Wire:
+        return (-self) + other
+
+    def __mul__(self, other: Any) -> Wire:
+        other = as_wire(other, self.size)
+        if isinstance(other, Constant):
+            return linear([(other.values if other.size > 1 else other.values[0], self)])
+        if isinstance(self, Constant):
+            return other * self
+        return product(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Wire:
+        if not isinstance(other, Wire):
+            values = to_fractions(exact_array(other))
+            if (values == 0).any():
+                raise NumberError("expected a divisor without zeros, got one with a zero entry")
+            return self * exact_array(1 / values)
+        from .functions import reciprocal
+
+        return self * reciprocal(other)
+
+    def __rtruediv__(self, other: Any) -> Wire:
+        from .functions import reciprocal
+
+        return reciprocal(self) * other
+
+    def __pow__(self, exponent: int) -> Wire:
+        if not isinstance(exponent, (int, np.integer)):
+            raise CircuitError(f"expected an integer exponent, got {exponent!r}; for real ones use fn.power")
+        if exponent < 0:
+            return 1 / self ** (-exponent)
+        if exponent == 0:
+            return as_wire(1, self.size)
+        half = self ** (exponent // 2) if exponent > 1 else None
+        if half is None:
+            return self
+        square = product(half, half)
+        return product(square, self) if exponent % 2 else square
+
+    def __rmatmul__(self, matrix: Any) -> Wire:
+        return linear([(matrix, self)])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Constant(Wire):
+    """The same exact numbers at all times; `values` has shape (size,)."""
+
+    values: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Input(Wire):
+    """A vector given by the caller, constant in time; it may differ from trajectory to trajectory."""
+
+    width: int
+
+    @property
+    def size(self) -> int:
+        return self.width
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Time(Wire):
+    """The independent variable t, starting at 0."""
+
+    @property
+    def size(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Linear(Wire):
+    """sum over terms of matrix @ wire, plus bias; the matrices are constant and exact."""
+
+    terms: tuple[tuple[Matrix, Wire], ...]
+    bias: np.ndarray | None = None
+    width: int = field(default=0)
+
+    @property
+    def size(self) -> int:
+        return self.width
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Product(Wire):
+    """left times right, entry by entry (a side of size 1 serves every entry), or a bilinear einsum.
+
+    `einsum` is (subscripts, shape of left, shape of right), e.g. ("ij,jk->ik", (2, 3), (3, 4)).
+    """
+
+    left: Wire
+    right: Wire
+    einsum: tuple[str, tuple[int, ...], tuple[int, ...]] | None = None
+
+    @property
+    def size(self) -> int:
+        if self.einsum is None:
+            return max(self.left.size, self.right.size)
+        return int(self.pairs()[0].max()) + 1
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Index arrays (o, l, r): entry o of the product is the sum of left[l] * right[r] over its rows."""
+        if self.einsum is None:
+            o = np.arange(self.size)
+            return o, o if self.left.size > 1 else 0 * o, o if self.right.size > 1 else 0 * o
+        return _einsum_pairs(*self.einsum)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Start:
+    """Initial value of an integrator: an elementary function of what a wire carries at t = 0.
+
+    `function` is a key of `gpac.elementary.TABLE`; `parameters` are exact numbers it takes besides.
+    """
+
+    function: str
+    wire: Wire
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Integral(Wire):
+    """initial + integral of `integrand` d`variable` from 0 to t: Shannon's integrator.
+
+    The variable is time or any wire reached through integrators or time; a side of size 1 serves every
+    entry. `initial` is an exact array (size,) or a `Start`.
+    """
+
+    integrand: Wire
+    variable: Wire
+    initial: np.ndarray | Start
+
+    @property
+    def size(self) -> int:
+        return max(self.integrand.size, self.variable.size)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Forward(Wire):
+    """A wire used before it is made; `define` plugs it in once. Feedback loops are patched this way."""
+
+    width: int = 1
+    target: list[Wire] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.width
+
+    def define(self, wire: Wire) -> Wire:
+        """Make this the same wire as `wire`, and return `wire`."""
+        if self.target:
+            raise CircuitError(f"{describe(self)} is defined twice; a wire has one source")
+        _same_size(self, wire, "the wire that defines it")
+        self.target.append(wire)
+        return wire
+
+
+def source(wire: Wire) -> Wire:
+    """The unit behind a wire: follows forward references to the end."""
+    seen = []
+    while isinstance(wire, Forward) and wire.target:
+        seen.append(wire)
+        wire = wire.target[0]
+        if wire in seen:
+            raise CircuitError(f"algebraic loop: {describe(wire)} is defined as itself; put an integrator in between")
+    return wire
+
+
+def describe(wire: Wire) -> str:
+    """A wire in words, for messages."""
+    kind = {Forward: "wire", Linear: "linear combination", Integral: "integrator"}.get(
+        type(wire), type(wire).__name__.lower()
+    )
+    return f"{kind} {wire.name!r}" if wire.name else f"unnamed {kind} of size {wire.size}"
+
+
+# -- making wires --------------------------------------------------------------------------------------------
+
+
+def time() -> Time:
+    """The time wire, size 1, value t."""
+    return Time(name="t", signs="0+")
+
+
+def inputs(name: str, size: int = 1, signs: str = ANY) -> Input:
+    """An input of `size` numbers given at solve time under `name`; `signs` declares e.g. "+" for positive."""
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ShapeError(f"expected a size of at least 1 for input {name!r}, got {size!r}")
+    return Input(int(size), name=name, signs=_known(signs))
+
+
+def constant(values: Any, name: str | None = None) -> Constant:
+    """A wire that carries the same exact numbers at all times; floats are the dyadics they are."""
+    array = np.atleast_1d(exact_array(values))
+    if array.ndim != 1 or not array.size:
+        raise ShapeError(f"expected a number or a vector for a constant, got shape {array.shape}")
+    return Constant(array, name=name, signs=_signs_of(array))
+
+
+def wire(name: str | None = None, size: int = 1) -> Forward:
+    """A wire to be made later: by its `define`, or by the entry of this name in `Circuit({...})`."""
+    return Forward(size, name=name)
+
+
+def integral(
+    integrand: Any, variable: Wire | None = None, initial: Any = 0, name: str | None = None, signs: str = ANY
+) -> Integral:
+    """initial + integral of `integrand` d`variable`, by default with respect to time.
+
+    Parameters
+    ----------
+    integrand : wire, number or vector
+    variable : wire, default `gpac.time()`
+        Reached through integrators or time; checked when the circuit is made.
+    initial : number, vector or `Start`
+        Value at t = 0, exact.
+    signs : str
+        Declared signs of every entry for all times, a subset of "-0+".
+    """
+    variable = time() if variable is None else variable
+    integrand = as_wire(integrand, 1)
+    sizes = {integrand.size, variable.size} - {1}
+    if isinstance(initial, Start):
+        sizes |= {initial.wire.size}
+    else:
+        initial = np.atleast_1d(exact_array(initial))
+        sizes |= {len(initial)}
+    sizes -= {1}
+    if len(sizes) > 1:
+        raise ShapeError(
+            f"integrator {name or ''}: integrand {describe(integrand)} has size {integrand.size}, variable "
+            f"{describe(variable)} size {variable.size}, initial value another; sizes must agree or be 1"
+        )
+    size = sizes.pop() if sizes else 1
+    if max(integrand.size, variable.size) < size:
+        integrand = linear([(np.ones((size, 1)), integrand)])
+    if not isinstance(initial, Start) and len(initial) < size:
+        initial = np.repeat(initial, size)
+    return Integral(integrand, variable, initial, name=name, signs=_known(signs))
+
+
+def declared(wire: Wire, signs: str) -> Wire:
+    """The same values with signs that the caller vouches for, e.g. `declared(x, "+")` to divide by x."""
+    return Linear(((np.array(1.0), wire),), None, wire.size, signs=_known(signs))
+
+
+def product(left: Wire, right: Wire) -> Product:
+    """The product entry by entry; a side of size 1 serves every entry of the other."""
+    if left.size != right.size and 1 not in (left.size, right.size):
+        raise ShapeError(
+            f"cannot multiply {describe(left)} (size {left.size}) by {describe(right)} (size {right.size}); "
+            "sizes must agree or be 1"
+        )
+    return Product(left, right, signs=_times(left.signs, right.signs, square=left is right))
+
+
+def bilinear(subscripts: str, left: Wire, right: Wire, left_shape: tuple, right_shape: tuple) -> Product:
+    """einsum of two moving wires seen as arrays of the given shapes, flattened: `bilinear("ij,j->i", A, x, ...)`."""
+    for side, shape in ((left, left_shape), (right, right_shape)):
+        if int(np.prod(shape)) != side.size:
+            raise ShapeError(f"{describe(side)} has size {side.size}, which is not the shape {tuple(shape)}")
+    return Product(left, right, (subscripts.replace(" ", ""), tuple(left_shape), tuple(right_shape)))
+
+
+def linear(terms: Any, bias: Any = None, name: str | None = None) -> Linear:
+    """sum of matrix @ wire over `terms`, plus `bias`.
+
+    Parameters
+    ----------
+    terms : list of (matrix, wire)
+        A matrix is a number (times the identity; a wire of size 1 then serves every entry), a vector (a
+        diagonal), an array (m, n) or a `scipy.sparse` matrix; all exact.
+    bias : number or vector (m,), optional
+    """
+    terms = [(_matrix(m), w) for m, w in terms]
+    bias = None if bias is None else np.atleast_1d(exact_array(bias))
+    sizes = {_rows(m, w) for m, w in terms} | ({len(bias)} if bias is not None else set())
+    if len(sizes - {1}) > 1:
+        parts = ", ".join(f"{describe(w)} gives {_rows(m, w)}" for m, w in terms)
+        tail = f", bias has {len(bias)}" if bias is not None else ""
+        raise ShapeError(f"the parts of a sum must have one size: {parts}{tail}")
+    size = max(sizes)
+    terms = [_spread(m, w, size) for m, w in _merged(terms)]
+    if bias is not None and len(bias) < size:
+        bias = np.repeat(bias, size)
+    if bias is not None and not np.any(bias):
+        bias = None
+    return Linear(tuple(terms), bias, size, name=name, signs=_signs_of_sum(terms, bias))
+
+
+def as_wire(value: Any, size: int = 1) -> Wire:
+    """A wire as it is; a number or vector as a constant wire (a number stays of size 1)."""
+    if isinstance(value, Wire):
+        return value
+    del size  # a number of size 1 serves every entry
+    return constant(value)
+
+
+# -- sizes ---------------------------------------------------------------------------------------------------
+
+
+def _matrix(value: Any) -> Matrix:
+    if hasattr(value, "tocsr"):
+        matrix = value.tocsr().astype(np.float64)
+        if not np.isfinite(matrix.data).all():
+            raise NumberError("expected finite numbers, got a sparse matrix with NaN or inf in it")
+        return matrix
+    array = exact_array(value)
+    if array.ndim > 2:
+        raise ShapeError(f"expected a number, a vector or a matrix, got an array of shape {array.shape}")
+    return array
+
+
+def _rows(matrix: Matrix, wire: Wire) -> int:
+    if matrix.ndim == 0:
+        return wire.size
+    if matrix.shape[-1] != wire.size and not (matrix.ndim == 1 and wire.size == 1):
+        raise ShapeError(f"a matrix of shape {matrix.shape} cannot act on {describe(wire)} of size {wire.size}")
+    return matrix.shape[0]
+
+
+def _spread(matrix: Matrix, wire: Wire, size: int) -> tuple[Matrix, Wire]:
+    """Let a wire of size 1 serve `size` entries."""
+    if _rows(matrix, wire) == size and not (matrix.ndim == 1 and wire.size < size):
+        return matrix, wire
+    if matrix.ndim == 1:
+        return matrix.reshape(-1, 1), wire
+    column = np.repeat(np.reshape(matrix, (1, 1)), size, axis=0) if matrix.ndim == 0 else np.repeat(matrix, size, 0)
+    return column, wire
+
+
+def _merged(terms: list[tuple[Matrix, Wire]]) -> list[tuple[Matrix, Wire]]:
+    """Unpack unnamed sums of plain multiples, so that a + b - 2*c is one unit; collect equal wires."""
+    flat: dict[Wire, Any] = {}
+    rest = []
+    for matrix, wire in terms:
+        simple = type(wire) is Linear and wire.name is None and wire.bias is None and matrix.ndim == 0
+        if simple and all(m.ndim == 0 for m, _ in wire.terms):
+            for inner, inner_wire in wire.terms:
+                flat[inner_wire] = flat.get(inner_wire, 0) + to_exact(matrix[()]) * to_exact(inner[()])
+        elif matrix.ndim == 0:
+            flat[wire] = flat.get(wire, 0) + to_exact(matrix[()])
+        else:
+            rest.append((matrix, wire))
+    return [(exact_array(coefficient), wire) for wire, coefficient in flat.items()] + rest
+
+
+def _same_size(one: Wire, other: Wire, what: str) -> None:
+    if one.size != other.size:
+        raise ShapeError(f"{describe(one)} has size {one.size}, but {what} has size {other.size}")
+
+
+def _einsum_pairs(subscripts: str, left_shape: tuple, right_shape: tuple) -> tuple[np.ndarray, ...]:
+    left, rest = subscripts.split(",")
+    right, out = rest.split("->")
+    extent = dict(zip(left, left_shape, strict=True)) | dict(zip(right, right_shape, strict=True))
+    letters = out + "".join(sorted(set(extent) - set(out)))
+    grid = np.indices([extent[c] for c in letters]).reshape(len(letters), -1)
+    axis = dict(zip(letters, grid, strict=True))
+
+    def flat(word: str) -> np.ndarray:
+        if not word:
+            return np.zeros(grid.shape[1], dtype=int)
+        return np.ravel_multi_index([axis[c] for c in word], [extent[c] for c in word])
+
+    return flat(out), flat(left), flat(right)
+
+
+# -- signs ---------------------------------------------------------------------------------------------------
+
+
+def _known(signs: str) -> str:
+    if not signs or set(signs) - set(ANY):
+        raise CircuitError(f"expected signs to be a subset of '-0+', got {signs!r}")
+    return "".join(s for s in ANY if s in signs)
+
+
+def _signs_of(array: Any) -> str:
+    values = array.data if hasattr(array, "tocsr") else array
+    zero = "0" if hasattr(array, "tocsr") or (values == 0).any() else ""
+    less = any(v < 0 for v in values.flat) if values.dtype == object else (values < 0).any()
+    more = any(v > 0 for v in values.flat) if values.dtype == object else (values > 0).any()
+    return ("-" if less else "") + zero + ("+" if more else "")
+
+
+def _times(left: str, right: str, square: bool = False) -> str:
+    number = {"-": -1, "0": 0, "+": 1}
+    signs = [(s, s) for s in left] if square else list(pairs(left, right))
+    found = {number[a] * number[b] for a, b in signs}
+    return "".join(s for s in ANY if number[s] in found)
+
+
+def _plus(left: str, right: str) -> str:
+    found: set[str] = set()
+    for a, b in pairs(left, right):
+        found |= {a, b} - {"0"} if "0" in (a, b) and a != b else {a} if a == b else set(ANY)
+    return "".join(s for s in ANY if s in found)
+
+
+def _signs_of_sum(terms: list[tuple[Matrix, Wire]], bias: np.ndarray | None) -> str:
+    signs = "0" if bias is None else _signs_of(bias)
+    for matrix, wire in terms:
+        term = _times(_signs_of(np.atleast_1d(matrix) if not hasattr(matrix, "tocsr") else matrix), wire.signs)
+        if matrix.ndim == 2 and matrix.shape[1] > 1:  # several addends of these signs
+            term = _plus(term, term)
+        signs = _plus(signs, term)
+    return signs
+
+
