@@ -68,6 +68,7 @@ class Run:
         self.first_scale = xp.abs(self.c[0][:, : series.dim]).max(axis=1, initial=1.0)
         m = sum(w.size for w in series.circuit.outputs.values())
         self.results = _Results(xp, batch, series.dim, m)
+        self.results.space[self.ids[live]] = xp.abs(self.c[0][:, : series.dim]).max(axis=1, initial=0.0)[live]
         self.pieces: list[tuple[Array, Array, Array]] = []
 
     def go(self, progress: Callable[[int], None]) -> _Results:

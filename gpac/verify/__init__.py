@@ -79,7 +79,7 @@ def prove(
     deadline = None if seconds is None else clock.monotonic() + seconds
     limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
     goal = digits * LOG2_10
-    bits, reached = ceil(goal) + 32 + 6 * (_phase_count(runnable) - 1), Fraction(0)
+    bits, reached = ceil(goal) + 32 + 2 * (_phase_count(runnable) - 1), Fraction(0)
     with _PRECISION:
         while bits <= max_bits:
             outcome, last = _attempt(runnable, end, given, limits, progress or (lambda _: None), bits)

@@ -147,6 +147,8 @@ class _Solver:
         if k == 0:
             return state[wire] if state is not None else self._start(wire, c)
         u, v = c[source(wire.integrand)], c[source(wire.variable)]
+        if isinstance(source(wire.variable), Time):
+            return [u[i if len(u) > 1 else 0][k - 1] / k if k <= len(u[0]) else mp.mpf(0) for i in range(wire.size)]
         rates = [[j * s[j] for j in range(len(s))] for s in v]
         count = range(wire.size)
         return [self._convolve(rates[i if len(v) > 1 else 0], u[i if len(u) > 1 else 0], k) / k for i in count]
