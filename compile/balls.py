@@ -96,7 +96,8 @@ def _apply(layer: Layer, values: list[Ball]) -> list[Ball]:
 
     if isinstance(layer, Dense):
         column = flint.arb_mat(len(values), 1, values)
-        sums = (flint.arb_mat(*layer.weight.shape, layer.weight.ravel().tolist()) * column).entries()
+        rows, columns = layer.weight.shape
+        sums = (flint.arb_mat(rows, columns, layer.weight.ravel().tolist()) * column).entries()
         return [s + to_arb(b) for s, b in zip(sums, layer.bias.tolist(), strict=True)]
     if isinstance(layer, Scale):
         factor, offset = (np.broadcast_to(a, (len(values),)).tolist() for a in (layer.factor, layer.offset))

@@ -93,9 +93,16 @@ def _print(result: Report) -> None:
         table.add_column(heading, justify="left" if heading in ("scheme", "output is") else "right")
     table.add_row("forward", "", percent(result.accuracy), "", f"{result.forward_digits_lost:.1f}", "", "", "")
     for s in result.schemes:
-        proven = "–" if s.proof is None else f"{s.proof.digits} digits" if s.proof.balls else s.proof.answer.name
+        proven = "-" if s.proof is None else f"{s.proof.digits} digits" if s.proof.balls else s.proof.answer.name
         steps = f"{s.solution.steps.max()}"
-        row = (percent(s.accuracy), f"{s.difference:.2g}", f"{s.digits_lost:.1f}", proven, steps, f"{s.solve_seconds:.2f}")
+        row = (
+            percent(s.accuracy),
+            f"{s.difference:.2g}",
+            f"{s.digits_lost:.1f}",
+            proven,
+            steps,
+            f"{s.solve_seconds:.2f}",
+        )
         table.add_row(s.name, claim(s), *row)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 

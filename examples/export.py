@@ -16,8 +16,9 @@ from torch import nn
 _NOTES = ("doc_string", "metadata_props")
 
 
-def export_network(network: nn.Module, example: torch.Tensor, path: Path, *,
-                   any_batch: bool, dynamo: bool = True) -> None:
+def export_network(
+    network: nn.Module, example: torch.Tensor, path: Path, *, any_batch: bool, dynamo: bool = True
+) -> None:
     """Write `network` to `path` and check the file against it.
 
     Parameters
@@ -35,9 +36,17 @@ def export_network(network: nn.Module, example: torch.Tensor, path: Path, *,
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     network.eval()
-    torch.onnx.export(network, (example,), path, dynamo=dynamo, external_data=False, verbose=False,
-                      input_names=["input"], output_names=["output"],
-                      **(_batch_argument(dynamo) if any_batch else {}))
+    torch.onnx.export(
+        network,
+        (example,),
+        path,
+        dynamo=dynamo,
+        external_data=False,
+        verbose=False,
+        input_names=["input"],
+        output_names=["output"],
+        **(_batch_argument(dynamo) if any_batch else {}),
+    )
     model = onnx.load(path)
     _remove_notes(model)
     onnx.save(model, path)
@@ -62,7 +71,7 @@ def _remove_notes(message) -> None:
 
 def _check_same_function(path: Path, network: nn.Module, example: torch.Tensor) -> None:
     onnx.checker.check_model(path, full_check=True)
-    found, = ReferenceEvaluator(str(path)).run(None, {"input": example.numpy()})
+    (found,) = ReferenceEvaluator(str(path)).run(None, {"input": example.numpy()})
     with torch.no_grad():
         expected = network(example).numpy()
     # Two float32 evaluations of layers at most 64 wide: some hundred roundings of 2**-24.

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from export import export_network
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
-
-from export import export_network
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -26,8 +25,7 @@ def split_digits(n_test: int = 360):
     """
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels / 16).astype(np.float32)  # pixels are integers from 0 to 16: the division is exact
-    return train_test_split(images, labels.astype(np.int64),
-                            test_size=n_test, stratify=labels, random_state=SEED)
+    return train_test_split(images, labels.astype(np.int64), test_size=n_test, stratify=labels, random_state=SEED)
 
 
 def train(images: torch.Tensor, labels: torch.Tensor, epochs: int = 300) -> nn.Module:
@@ -55,8 +53,7 @@ def main() -> None:
     network = train(train_images, train_labels)
     export_network(network, test_images, HERE / "networks/digits_tanh_64_32_16_10.onnx", any_batch=True)
     (HERE / "data").mkdir(exist_ok=True)
-    np.savez_compressed(HERE / "data/digits_test.npz",
-                        images=test_images.numpy(), labels=test_labels.numpy())
+    np.savez_compressed(HERE / "data/digits_test.npz", images=test_images.numpy(), labels=test_labels.numpy())
 
     found = accuracy(network, test_images, test_labels)
     trained = accuracy(network, train_images, train_labels)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 from export import export_network
+from torch import nn
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -64,8 +63,7 @@ def main() -> None:
     test_points, test_labels = map(torch.from_numpy, sample_sets(400, SEED + 1))
     export_network(network, test_points, HERE / "networks/ring_tanh_2_3_1.onnx", any_batch=True)
     (HERE / "data").mkdir(exist_ok=True)
-    np.savez_compressed(HERE / "data/ring_test.npz",
-                        inputs=test_points.numpy(), labels=test_labels.numpy())
+    np.savez_compressed(HERE / "data/ring_test.npz", inputs=test_points.numpy(), labels=test_labels.numpy())
 
     found = accuracy(network, train_points, train_labels)
     print(f"training accuracy {found:.4f} on {len(train_points)} points")

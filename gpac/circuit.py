@@ -84,7 +84,7 @@ class Circuit:
         """The unit behind a wire, forward references by name included."""
         wire = source(wire)
         if isinstance(wire, Forward):
-            if wire.name not in self.outputs:
+            if wire.name is None or wire.name not in self.outputs:
                 raise CircuitError(f"{describe(wire)} is used but never defined, and is not an input or an output")
             target = source(self.outputs[wire.name])
             if isinstance(target, Forward):
@@ -101,7 +101,7 @@ class Circuit:
     @cached_property
     def inputs(self) -> Mapping[str, int]:
         """Names and sizes of the inputs."""
-        return {w.name: w.size for w in self.wires if isinstance(w, Input)}
+        return {w.key: w.size for w in self.wires if isinstance(w, Input)}
 
     @cached_property
     def integrals(self) -> tuple[Integral, ...]:
@@ -127,7 +127,7 @@ class Circuit:
     @cached_property
     def degree(self) -> int:
         """Largest degree of a state's rate as a polynomial of the states, counted on the circuit (not expanded)."""
-        value, rate = degrees(self)
+        _, rate = degrees(self)
         return max((rate[w] for w in self.integrals), default=0)
 
     def to_pivp(self, inputs: Mapping[str, Any] | None = None) -> PIVP:
@@ -157,7 +157,7 @@ def operands(wire: Wire) -> list[Wire]:
 
 def degrees(circuit: Circuit) -> tuple[dict[Wire, int], dict[Wire, int]]:
     """Degrees of every wire and of its time derivative as polynomials of the states."""
-    value: dict[Wire, int] = {w: 1 for w in circuit.integrals}
+    value: dict[Wire, int] = dict.fromkeys(circuit.integrals, 1)
     rate: dict[Wire, int] = {}
     source = circuit.source
     for w in circuit.wires:  # values: integrators are variables of degree 1
@@ -182,7 +182,7 @@ def degrees(circuit: Circuit) -> tuple[dict[Wire, int], dict[Wire, int]]:
 
 def time_degrees(circuit: Circuit) -> dict[Wire, int]:
     """Bound on the degree in t of every unit that is a polynomial in t; `UNBOUNDED` where none is known."""
-    degree: dict[Wire, int] = {w: UNBOUNDED for w in circuit.integrals}
+    degree: dict[Wire, int] = dict.fromkeys(circuit.integrals, UNBOUNDED)
     for wire in circuit.wires:
         if isinstance(wire, Time):
             degree[wire] = 1
@@ -214,7 +214,7 @@ def _reached(outputs: Mapping[str, Wire]) -> list[Wire]:
     while waiting:
         wire = source(waiting.popleft())
         if isinstance(wire, Forward):
-            if wire.name in outputs:
+            if wire.name is not None and wire.name in outputs:
                 target = source(outputs[wire.name])
                 if isinstance(target, Forward):
                     raise CircuitError(f"algebraic loop: {describe(wire)} is defined as itself; put an integrator in")
@@ -234,8 +234,8 @@ def _reached(outputs: Mapping[str, Wire]) -> list[Wire]:
 def _check_inputs(wires: list[Wire]) -> None:
     sizes: dict[str, int] = {}
     for wire in wires:
-        if isinstance(wire, Input) and sizes.setdefault(wire.name, wire.size) != wire.size:
-            raise ShapeError(f"input {wire.name!r} is used with sizes {sizes[wire.name]} and {wire.size}")
+        if isinstance(wire, Input) and sizes.setdefault(wire.key, wire.size) != wire.size:
+            raise ShapeError(f"input {wire.name!r} is used with sizes {sizes[wire.key]} and {wire.size}")
 
 
 def _in_order(wires: list[Wire], source: Any) -> tuple[Wire, ...]:

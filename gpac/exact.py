@@ -146,7 +146,11 @@ def _symbolic_ball(expression: Any) -> Any:
 
     if expression.is_Rational:
         return flint.arb(flint.fmpq(int(expression.p), int(expression.q)))
-    constants = {sympy.pi: flint.arb.pi, sympy.E: lambda: flint.arb(1).exp(), sympy.EulerGamma: lambda: flint.arb.const_euler()}
+    constants = {
+        sympy.pi: flint.arb.pi,
+        sympy.E: lambda: flint.arb(1).exp(),
+        sympy.EulerGamma: lambda: flint.arb.const_euler(),
+    }
     if expression in constants:
         return constants[expression]()
     arguments = [_symbolic_ball(argument) for argument in expression.args]

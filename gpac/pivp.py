@@ -110,7 +110,10 @@ class PIVP:
         left = [f"{v}' = {p.as_expr()}," for v, p in zip(self.variables, self.polynomials, strict=True)]
         width = max(map(len, left))
         starts = [f"{v}(0) = {to_sympy(c)}" for v, c in zip(self.variables, self.initial, strict=True)]
-        return "\n".join(f"{a.ljust(width)}  {b}" for a, b in zip(left, starts, strict=True))
+        rows = [f"{a.ljust(width)}  {b}" for a, b in zip(left, starts, strict=True)]
+        names = {str(v) for v in self.variables}
+        read = [f"{name} = {p.as_expr()}" for name, p in self.outputs if name not in names or str(p.as_expr()) != name]
+        return "\n".join([*rows, *read])
 
     def __repr__(self) -> str:
         names = ", ".join(map(str, self.variables[:4])) + (", ..." if self.dim > 4 else "")

@@ -10,7 +10,6 @@ Source of the units: Shannon, J. Math. and Phys. 20 (1941) 337-354.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product as pairs
 from typing import Any, TypeAlias
 
@@ -126,6 +125,11 @@ class Input(Wire):
     """A vector given by the caller, constant in time; it may differ from trajectory to trajectory."""
 
     width: int
+
+    @property
+    def key(self) -> str:
+        """The name under which the caller gives it."""
+        return self.name or ""
 
     @property
     def size(self) -> int:
@@ -407,8 +411,8 @@ def _merged(terms: list[tuple[Matrix, Wire]]) -> list[tuple[Matrix, Wire]]:
     flat: dict[Wire, Any] = {}
     rest = []
     for matrix, wire in terms:
-        simple = type(wire) is Linear and wire.name is None and wire.bias is None and matrix.ndim == 0
-        if simple and all(m.ndim == 0 for m, _ in wire.terms):
+        plain = isinstance(wire, Linear) and wire.name is None and wire.bias is None and matrix.ndim == 0
+        if plain and isinstance(wire, Linear) and all(m.ndim == 0 for m, _ in wire.terms):
             for inner, inner_wire in wire.terms:
                 flat[inner_wire] = flat.get(inner_wire, 0) + to_exact(matrix[()]) * to_exact(inner[()])
         elif matrix.ndim == 0:
@@ -423,7 +427,7 @@ def _same_size(one: Wire, other: Wire, what: str) -> None:
         raise ShapeError(f"{describe(one)} has size {one.size}, but {what} has size {other.size}")
 
 
-def _einsum_pairs(subscripts: str, left_shape: tuple, right_shape: tuple) -> tuple[np.ndarray, ...]:
+def _einsum_pairs(subscripts: str, left_shape: tuple, right_shape: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     left, rest = subscripts.split(",")
     right, out = rest.split("->")
     extent = dict(zip(left, left_shape, strict=True)) | dict(zip(right, right_shape, strict=True))
@@ -478,5 +482,3 @@ def _signs_of_sum(terms: list[tuple[Matrix, Wire]], bias: np.ndarray | None) -> 
             term = _plus(term, term)
         signs = _plus(signs, term)
     return signs
-
-

@@ -18,8 +18,13 @@ from compile.frontends.onnx_tensor import type_name
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_fractions
 
-CASTS: dict[int, Any] = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64, TensorProto.FLOAT16: np.float16,
-         TensorProto.INT32: np.int32, TensorProto.INT64: np.int64}
+CASTS: dict[int, Any] = {
+    TensorProto.FLOAT: np.float32,
+    TensorProto.DOUBLE: np.float64,
+    TensorProto.FLOAT16: np.float16,
+    TensorProto.INT32: np.int32,
+    TensorProto.INT64: np.int64,
+}
 
 
 def fold(step: Step) -> np.ndarray:
@@ -33,7 +38,7 @@ def fold(step: Step) -> np.ndarray:
 
 def _fold_shape(step: Step) -> np.ndarray:
     end = step.integer("end", len(step.shape))
-    return np.array(step.shape[step.integer("start", 0):end], dtype=np.int64)
+    return np.array(step.shape[step.integer("start", 0) : end], dtype=np.int64)
 
 
 def _fold_cast(step: Step) -> np.ndarray:
@@ -93,7 +98,14 @@ def _fold_arithmetic(step: Step) -> np.ndarray:
 
 # operator: Step -> the constant
 FOLDERS: dict[str, Callable[[Step], np.ndarray]] = {
-    "Add": _fold_arithmetic, "Cast": _fold_cast, "Concat": _fold_concat, "Div": _fold_arithmetic,
-    "Gather": _fold_gather, "Mul": _fold_arithmetic, "Shape": _fold_shape, "Slice": _fold_slice,
-    "Sub": _fold_arithmetic, "Transpose": _fold_transpose,
+    "Add": _fold_arithmetic,
+    "Cast": _fold_cast,
+    "Concat": _fold_concat,
+    "Div": _fold_arithmetic,
+    "Gather": _fold_gather,
+    "Mul": _fold_arithmetic,
+    "Shape": _fold_shape,
+    "Slice": _fold_slice,
+    "Sub": _fold_arithmetic,
+    "Transpose": _fold_transpose,
 }

@@ -25,13 +25,27 @@ from compile.network import Layer, Network
 from gpac.errors import GpacError, LoadError
 
 READ: dict[str, tuple[int, set[str]]] = {
-    "Add": (2, {"broadcast"}), "Cast": (1, {"to", "saturate"}), "Concat": (2**31, {"axis"}),
-    "Constant": (0, {"value", "value_float", "value_floats", "value_int", "value_ints"}), "Div": (2, {"broadcast"}),
-    "Dropout": (3, {"ratio", "seed", "is_test"}), "Flatten": (1, {"axis"}), "Gather": (2, {"axis"}),
-    "Gemm": (3, {"alpha", "beta", "transA", "transB", "broadcast"}), "Identity": (1, set()), "MatMul": (2, set()),
-    "Mul": (2, {"broadcast"}), "Reshape": (2, {"allowzero", "shape"}), "Shape": (1, {"start", "end"}),
-    "Sigmoid": (1, set()), "Slice": (5, {"starts", "ends", "axes"}), "Squeeze": (2, {"axes"}),
-    "Sub": (2, {"broadcast"}), "Tanh": (1, set()), "Transpose": (1, {"perm"}), "Unsqueeze": (2, {"axes"}),
+    "Add": (2, {"broadcast"}),
+    "Cast": (1, {"to", "saturate"}),
+    "Concat": (2**31, {"axis"}),
+    "Constant": (0, {"value", "value_float", "value_floats", "value_int", "value_ints"}),
+    "Div": (2, {"broadcast"}),
+    "Dropout": (3, {"ratio", "seed", "is_test"}),
+    "Flatten": (1, {"axis"}),
+    "Gather": (2, {"axis"}),
+    "Gemm": (3, {"alpha", "beta", "transA", "transB", "broadcast"}),
+    "Identity": (1, set()),
+    "MatMul": (2, set()),
+    "Mul": (2, {"broadcast"}),
+    "Reshape": (2, {"allowzero", "shape"}),
+    "Shape": (1, {"start", "end"}),
+    "Sigmoid": (1, set()),
+    "Slice": (5, {"starts", "ends", "axes"}),
+    "Squeeze": (2, {"axes"}),
+    "Sub": (2, {"broadcast"}),
+    "Tanh": (1, set()),
+    "Transpose": (1, {"perm"}),
+    "Unsqueeze": (2, {"axes"}),
 }
 """The supported operators, with the inputs and attributes that are read: any more may change the meaning."""
 
@@ -42,8 +56,8 @@ class _Walk:
 
     folder: Path
     constants: dict[str, np.ndarray | TensorProto]  # tensors of the file are read where they are used
-    shapes: dict[str, Shape]                        # of every value that depends on the input
-    last: str                                       # the end of the chain so far
+    shapes: dict[str, Shape]  # of every value that depends on the input
+    last: str  # the end of the chain so far
     layers: list[Layer] = field(default_factory=list)
 
 
@@ -141,14 +155,19 @@ def _step(walk: _Walk, node: NodeProto) -> Step:
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     unread = sorted(set(attributes) - read)
     if unread or len(node.input) > most:
-        raise LoadError(f"its attribute {unread[0]!r} is not supported" if unread else
-                        f"expected at most {most} inputs, got {len(node.input)}")
+        raise LoadError(
+            f"its attribute {unread[0]!r} is not supported"
+            if unread
+            else f"expected at most {most} inputs, got {len(node.input)}"
+        )
     if most and not (node.input and node.input[0]):
         raise LoadError("its input 1 is missing")
     moving = _moving(walk, node)
     inputs = tuple(None if name in walk.shapes else _value(walk, name) for name in node.input)
-    shapes = [walk.shapes.get(name, () if value is None else value.shape)
-              for name, value in zip(node.input, inputs, strict=True)]
+    shapes = [
+        walk.shapes.get(name, () if value is None else value.shape)
+        for name, value in zip(node.input, inputs, strict=True)
+    ]
     return Step(node.op_type, inputs, moving, shapes[max(moving, 0)] if shapes else (), attributes)
 
 
@@ -160,8 +179,10 @@ def _moving(walk: _Walk, node: NodeProto) -> int:
     if len(places) > 1:
         raise LoadError("two of its inputs depend on the network's input; only chains are supported so far")
     if node.input[places[0]] != walk.last:
-        raise LoadError(f"its input {node.input[places[0]]!r} was already used by an earlier node (a branch, such as a "
-                        "skip connection); only chains are supported so far")
+        raise LoadError(
+            f"its input {node.input[places[0]]!r} was already used by an earlier node (a branch, such as a "
+            "skip connection); only chains are supported so far"
+        )
     return places[0]
 
 
@@ -177,7 +198,7 @@ def _value(walk: _Walk, name: str) -> np.ndarray | None:
 def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:
     if len(attributes) != 1:
         raise LoadError(f"expected one attribute with its value, got {len(attributes)}")
-    (name, value), = attributes.items()
+    ((name, value),) = attributes.items()
     if name == "value":
         if not isinstance(value, TensorProto):
             raise LoadError("expected a tensor as its value")

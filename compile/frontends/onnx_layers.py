@@ -77,8 +77,10 @@ def _arithmetic(step: Step) -> tuple[Result, Shape]:
     c = exact_array(step.constant(1 - step.moving))
     shape = broadcast(step.shape, c.shape)
     if math.prod(shape) != math.prod(step.shape):
-        raise LoadError(f"a constant of shape {c.shape} would turn the shape {step.shape} into {shape}; "
-                        "only constants that keep the number of values are supported")
+        raise LoadError(
+            f"a constant of shape {c.shape} would turn the shape {step.shape} into {shape}; "
+            "only constants that keep the number of values are supported"
+        )
     factor, offset = _affine(step, c)
     factor, offset = (a.reshape(1) if a.size == 1 else _spread(a, shape) for a in (factor, offset))
     return (Scale(factor, offset),), shape
@@ -112,8 +114,14 @@ def _activation(step: Step) -> tuple[Result, Shape]:
 
 
 OPERATORS: dict[str, Callable[[Step], tuple[Result, Shape]]] = {
-    "Add": _arithmetic, "Div": _arithmetic, "Gemm": _gemm, "MatMul": _matmul, "Mul": _arithmetic,
-    "Sigmoid": _activation, "Sub": _arithmetic, "Tanh": _activation,
+    "Add": _arithmetic,
+    "Div": _arithmetic,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Mul": _arithmetic,
+    "Sigmoid": _activation,
+    "Sub": _arithmetic,
+    "Tanh": _activation,
 }
 
 

@@ -22,7 +22,6 @@ LARGEST_VALUE = 2**24
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
-
 @dataclass(frozen=True)
 class Step:
     """One node as its operator sees it.
@@ -119,8 +118,10 @@ def _reshape(step: Step) -> Shape:
     if known.count(-1) == 1 and rest:
         known[known.index(-1)] = math.prod(step.shape) // rest
     if min(known, default=1) < 0 or math.prod(known) != math.prod(step.shape):
-        raise LoadError(f"a value of shape {step.shape} cannot take the shape {tuple(wanted)}; "
-                        "a batch must be exported as 1 or symbolic")
+        raise LoadError(
+            f"a value of shape {step.shape} cannot take the shape {tuple(wanted)}; "
+            "a batch must be exported as 1 or symbolic"
+        )
     return tuple(known)
 
 
@@ -179,6 +180,12 @@ def _cast(step: Step) -> Shape:
 
 # operator: Step -> the new shape
 RESHAPERS: dict[str, Callable[[Step], Shape]] = {
-    "Cast": _cast, "Dropout": _dropout, "Flatten": _flatten, "Identity": _same, "Reshape": _reshape,
-    "Squeeze": _squeeze, "Transpose": _transpose, "Unsqueeze": _unsqueeze,
+    "Cast": _cast,
+    "Dropout": _dropout,
+    "Flatten": _flatten,
+    "Identity": _same,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }

@@ -61,15 +61,18 @@ def read_tensor(tensor: TensorProto, folder: Path) -> np.ndarray:
     """
     kind = KINDS.get(tensor.data_type)
     if kind is None:
-        raise LoadError(f"the tensor {tensor.name!r} has the type {type_name(tensor.data_type)}; supported are "
-                        f"{', '.join(type_name(t) for t in KINDS)}")
+        raise LoadError(
+            f"the tensor {tensor.name!r} has the type {type_name(tensor.data_type)}; supported are "
+            f"{', '.join(type_name(t) for t in KINDS)}"
+        )
     shape = tuple(tensor.dims)
     if any(length < 0 for length in shape):
         raise LoadError(f"the tensor {tensor.name!r} has the shape {shape}, with a negative size")
     values = _decoded(tensor.data_type, _stored(tensor, kind, math.prod(shape), folder))
     if values.size != math.prod(shape):
-        raise LoadError(f"the tensor {tensor.name!r} has {values.size} values, expected {math.prod(shape)} "
-                        f"for its shape {shape}")
+        raise LoadError(
+            f"the tensor {tensor.name!r} has {values.size} values, expected {math.prod(shape)} for its shape {shape}"
+        )
     values = values.reshape(shape)
     _check_finite(values, tensor.name)
     return values
@@ -87,8 +90,10 @@ def _stored(tensor: TensorProto, kind: _Kind, count: int, folder: Path) -> np.nd
     if tensor.HasField("raw_data"):
         data = tensor.raw_data
         if len(data) != count * np.dtype(kind.raw).itemsize:
-            raise LoadError(f"the tensor {tensor.name!r} has {len(data)} bytes, which do not fill its shape "
-                            f"{tuple(tensor.dims)} of {type_name(tensor.data_type)}")
+            raise LoadError(
+                f"the tensor {tensor.name!r} has {len(data)} bytes, which do not fill its shape "
+                f"{tuple(tensor.dims)} of {type_name(tensor.data_type)}"
+            )
         return np.frombuffer(data, dtype=kind.raw)
     field = getattr(tensor, kind.field)
     if kind.field != "int32_data":
@@ -116,11 +121,14 @@ def _external(tensor: TensorProto, kind: _Kind, count: int, folder: Path) -> np.
     length = _bytes(tensor.name, entries, "length", count * itemsize)
     size = file.stat().st_size
     if size > LARGEST_DATA:
-        raise LoadError(f"the file {file.name!r} with the tensor {tensor.name!r} has {size} bytes, "
-                        "expected at most 2 GiB")
+        raise LoadError(
+            f"the file {file.name!r} with the tensor {tensor.name!r} has {size} bytes, expected at most 2 GiB"
+        )
     if length != count * itemsize or start + length > size:
-        raise LoadError(f"the tensor {tensor.name!r} needs {count * itemsize} bytes from byte {start} of "
-                        f"{file.name!r}, which has {size} (declared length {length})")
+        raise LoadError(
+            f"the tensor {tensor.name!r} needs {count * itemsize} bytes from byte {start} of "
+            f"{file.name!r}, which has {size} (declared length {length})"
+        )
     return np.fromfile(file, dtype=kind.raw, count=count, offset=start)
 
 
@@ -131,8 +139,9 @@ def _external_file(name: str, location: str, folder: Path) -> Path:
     if not location or Path(location).is_absolute() or not file.is_relative_to(root):
         raise LoadError(f"the tensor {name!r} is said to be in {location!r}, which is outside the model's folder")
     if not file.is_file():
-        raise LoadError(f"the tensor {name!r} is stored in the file {location!r}, which is not beside the model; "
-                        "put it there")
+        raise LoadError(
+            f"the tensor {name!r} is stored in the file {location!r}, which is not beside the model; put it there"
+        )
     return file
 
 

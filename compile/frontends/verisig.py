@@ -51,8 +51,10 @@ def read_verisig(path: Path) -> Network:
         dense = _dense(k, tables["weights"][k], tables["offsets"][k])
         size = size or dense.weight.shape[1]
         if k > 1 and dense.weight.shape[1] != width:
-            raise LoadError(f"the weights of layer {k} have {dense.weight.shape[1]} columns, expected {width}, "
-                            f"the number of rows of layer {k - 1}")
+            raise LoadError(
+                f"the weights of layer {k} have {dense.weight.shape[1]} columns, expected {width}, "
+                f"the number of rows of layer {k - 1}"
+            )
         width = len(dense.bias)
         layers += [dense, *_activation(k, tables["activations"][k])]
     return Network(size, tuple(layers), name=path.stem)
@@ -60,11 +62,11 @@ def read_verisig(path: Path) -> Network:
 
 def _parse(data: bytes) -> Any:
     """The document as nested dicts, lists and texts: the loader makes nothing else, whatever the tags say."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-    class Loader(base):  # type: ignore[misc]
+    class Loader(base):
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
             twice = [key for key, count in keys.items() if count > 1]
@@ -90,8 +92,10 @@ def _refuse_aliases(yaml: Any, data: bytes, loader: Any) -> None:
         if getattr(event, "anchor", None) is not None:
             raise LoadError(f"anchors and aliases (line {event.start_mark.line + 1}) are not supported")
         if depth > DEEPEST:
-            raise LoadError(f"line {event.start_mark.line + 1} is nested too deeply; expected {', '.join(KEYS)} "
-                            "with one list of rows for each layer")
+            raise LoadError(
+                f"line {event.start_mark.line + 1} is nested too deeply; expected {', '.join(KEYS)} "
+                "with one list of rows for each layer"
+            )
 
 
 def _tables(document: Any) -> dict[str, ByLayer]:
@@ -125,8 +129,9 @@ def _dense(k: int, rows: Any, offsets: Any) -> Dense:
     parsed = [_numbers(f"row {r} of the weights of layer {k}", row) for r, row in enumerate(rows, 1)]
     for r, row in enumerate(parsed, 1):
         if len(row) != len(parsed[0]):
-            raise LoadError(f"row {r} of the weights of layer {k} has {len(row)} numbers, "
-                            f"expected {len(parsed[0])} as in row 1")
+            raise LoadError(
+                f"row {r} of the weights of layer {k} has {len(row)} numbers, expected {len(parsed[0])} as in row 1"
+            )
     bias = _numbers(f"the offsets of layer {k}", offsets)
     if len(bias) != len(rows):
         raise LoadError(f"the offsets of layer {k} are {len(bias)} numbers, expected {len(rows)}, one for each row")
@@ -151,8 +156,9 @@ def _number(what: str, position: int, text: Any) -> float:
 
 def _activation(k: int, name: Any) -> tuple[Layer, ...]:
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
-        raise LoadError(f"the activation {_shown(name)} of layer {k} is not supported; "
-                        "supported are Tanh, Sigmoid and Linear")
+        raise LoadError(
+            f"the activation {_shown(name)} of layer {k} is not supported; supported are Tanh, Sigmoid and Linear"
+        )
     return ACTIVATIONS[name.lower()]
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from gpac.circuit import Circuit
 from gpac.functions import tanh_pair
 from gpac.program import Invariant, Program
-from gpac.wire import inputs, product, time
+from gpac.wire import Wire, inputs, product, time
 
 from ..network import Network, chain
 from .neurons import activated, argument, linear_wire, pair_invariant
@@ -30,7 +30,7 @@ def homotopy(network: Network) -> Circuit:
     """
     t = time()
     x = inputs("x", network.size)
-    value = x
+    value: Wire = x
     invariants: list[Invariant] = []
     for number, (layers, activation) in enumerate(chain(network.layers), 1):
         z = product(t, linear_wire(layers, x)) if number == 1 else linear_wire(layers, value, ramp=t)

@@ -23,7 +23,7 @@ from gpac.errors import NumberError
 from gpac.exact import to_arb, to_floats
 from gpac.functions import tanh_pair
 from gpac.program import Invariant, Program
-from gpac.wire import inputs, integral, linear, time, wire
+from gpac.wire import Wire, inputs, integral, linear, time, wire
 
 from ..network import Dense, Network, Scale, Sigmoid, chain
 from .neurons import activated, argument, linear_wire, pair_invariant
@@ -39,7 +39,7 @@ def relaxation(network: Network, rate: int | Fraction = 1) -> Circuit:
     """
     if not rate > 0:
         raise NumberError(f"expected a positive rate, got {rate!r}")
-    value = inputs("x", network.size)
+    value: Wire = inputs("x", network.size)
     invariants: list[Invariant] = []
     for number, (layers, activation) in enumerate(chain(network.layers), 1):
         target = linear_wire(layers, value)

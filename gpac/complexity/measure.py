@@ -72,7 +72,7 @@ class Measurement:
     digits_lost: float
 
     def __str__(self) -> str:
-        head = f"{'bits':>5} {'working':>7} {'time':>8} {'steps':>6} {'order':>6} {'products':>10} {'bit ops':>10} {'s':>8}"
+        head = " bits working     time  steps  order   products    bit ops        s"
         rows = [
             f"{r.bits:5d} {r.working_bits:7d} {r.time:8.4g} {r.steps:6d} {r.order:6d} {r.products:10d} "
             f"{r.bit_operations:10.3g} {r.seconds:8.3g}"

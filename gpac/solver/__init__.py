@@ -97,7 +97,9 @@ def solve(
 
 def _settings(tol: float, atol: float | None, max_steps: int, dense: bool) -> Settings:
     if not (isinstance(tol, (float, int)) and 4 * EPS <= tol <= 0.1):
-        raise NumberError(f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove")
+        raise NumberError(
+            f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
+        )
     atol = tol if atol is None else atol
     if not atol > 0:
         raise NumberError(f"atol must be positive, got {atol!r}")

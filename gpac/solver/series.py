@@ -125,7 +125,7 @@ class Series:
         if isinstance(wire, Constant):
             out[...] = _column(wire.values, self.xp)
         elif isinstance(wire, Input):
-            out[...] = inputs[wire.name]
+            out[...] = inputs[wire.key]
         elif isinstance(wire, Time):
             out[...] = 0.0 if t is None else t[:, None, :]
         elif isinstance(wire, Linear):

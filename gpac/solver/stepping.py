@@ -73,7 +73,6 @@ class Run:
 
     def go(self, progress: Callable[[int], None]) -> _Results:
         """Advance until every trajectory has ended; `progress` is told how many ended."""
-        xp = self.xp
         with np.errstate(all="ignore"):
             self.series.order(self.c, self.rates, 1, self.settings.dense)
             try:

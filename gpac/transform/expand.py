@@ -16,7 +16,21 @@ from ..elementary import TABLE
 from ..errors import ShapeError
 from ..exact import exact_array, to_exact, to_fractions, to_sympy
 from ..pivp import PIVP, fraction
-from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire, constant, inputs, linear, product, wire
+from ..wire import (
+    Constant,
+    Input,
+    Integral,
+    Linear,
+    Product,
+    Start,
+    Time,
+    Wire,
+    constant,
+    inputs,
+    linear,
+    product,
+    wire,
+)
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -46,7 +60,7 @@ def circuit_to_pivp(circuit: Circuit, values: Mapping[str, Any]) -> PIVP:
     start = _starts(circuit, given)
     equations = {s: p.as_expr() for w in circuit.integrals for s, p in zip(symbols[w], rate[w], strict=True)}
     initial = {s: c for w in circuit.integrals for s, c in zip(symbols[w], start[w], strict=True)}
-    outputs = {}
+    outputs: dict[str, Any] = {}
     for name, w in circuit.outputs.items():
         entries = value[circuit.source(w)]
         outputs |= {name if len(entries) == 1 else f"{name}_{i}": p.as_expr() for i, p in enumerate(entries)}
@@ -74,7 +88,8 @@ def pivp_to_circuit(pivp: PIVP, free_start: bool) -> Circuit:
 
 
 def _sum_of_monomials(polynomial: Any, loops: list, known: dict[tuple[int, ...], Wire]) -> Wire:
-    bias, terms = 0, []
+    bias: Any = 0
+    terms = []
     for monomial, coefficient in polynomial.terms():
         if sum(monomial):
             terms.append((fraction(coefficient), _monomial(tuple(monomial), loops, known)))
@@ -114,7 +129,7 @@ def _input_values(circuit: Circuit, values: Mapping[str, Any]) -> dict[str, np.n
 
 def _variable_names(circuit: Circuit) -> dict[Wire, list[str]]:
     used: set[str] = set()
-    labels = {}
+    labels: dict[Wire, list[str]] = {}
     read = {circuit.source(w): n for n, w in reversed(list(circuit.outputs.items()))}
     for number, w in enumerate(circuit.integrals, 1):
         label = _free_name(read.get(w) or w.name or f"y{number}", used)
@@ -143,7 +158,7 @@ def _value(w: Wire, value: dict, given: dict, ring: Any, circuit: Circuit) -> li
     if isinstance(w, Constant):
         return [_coefficient(v, ring) for v in w.values]
     if isinstance(w, Input):
-        return [_coefficient(v, ring) for v in given[w.name]]
+        return [_coefficient(v, ring) for v in given[w.key]]
     if isinstance(w, Linear):
         bias = None if w.bias is None else [_coefficient(b, ring) for b in w.bias]
         return _combine(w, value, bias, ring, circuit)
@@ -227,7 +242,7 @@ def _starts(circuit: Circuit, given: dict) -> dict[Wire, list]:
         elif isinstance(w, Constant):
             at_zero[w] = [to_sympy(v) for v in w.values]
         elif isinstance(w, Input):
-            at_zero[w] = [to_sympy(v) for v in given[w.name]]
+            at_zero[w] = [to_sympy(v) for v in given[w.key]]
         elif isinstance(w, Time):
             at_zero[w] = [sympy.Integer(0)]
         elif isinstance(w, Linear):

@@ -90,7 +90,15 @@ def prove(
                 missing = _missing_bits(balls, goal)
                 if missing <= 0:
                     return Proof(
-                        Answer.PROVEN, balls, _names(runnable), "", None, float(last), bits, outcome.steps, outcome.order
+                        Answer.PROVEN,
+                        balls,
+                        _names(runnable),
+                        "",
+                        None,
+                        float(last),
+                        bits,
+                        outcome.steps,
+                        outcome.order,
                     )
                 bits += ceil(missing) + 8
                 continue
@@ -124,13 +132,19 @@ def _attempt(
                 phase.duration,
                 values,
                 limits,
-                lambda part, number=number: progress((number + part) / len(system.phases)),
+                _share(progress, number, len(system.phases)),
             )
             if not isinstance(outcome, Reached):
                 return outcome, done + (outcome.t if isinstance(outcome, Stuck) else 0)
             values |= outcome.outputs
             steps, order, done = steps + outcome.steps, max(order, outcome.order), done + phase.duration
-        return Reached(outcome.outputs, steps, order), done
+        outputs = {name: values[name] for name in system.outputs}
+        return Reached(outputs, steps, order), done
+
+
+def _share(progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    """The progress of one phase as a part of the whole."""
+    return lambda fraction: progress((number + fraction) / count)
 
 
 def _exact_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, list[Any]]:
@@ -213,9 +227,7 @@ def _ends(outcome: Ends, bits: int, digits: int, end: Any) -> Proof:
         ball = outcome.low.union(outcome.high)
         shown = ball.str(digits, radius=True)
     reason = f"The end lies in {shown}, before t = {end}."
-    return Proof(
-        Answer.ENDS, (), (), reason, (low, high), float(low), bits, outcome.steps, outcome.order
-    )
+    return Proof(Answer.ENDS, (), (), reason, (low, high), float(low), bits, outcome.steps, outcome.order)
 
 
 def _unknown(outcome: Stuck, reached: Any, bits: int) -> Proof:

@@ -129,7 +129,7 @@ class BallSeries:
         if isinstance(wire, Constant):
             return [to_arb(v) for v in wire.values]
         if isinstance(wire, Input):
-            return self.inputs[wire.name or ""]
+            return self.inputs[wire.key]
         if isinstance(wire, Time):
             return [t]
         if isinstance(wire, Linear):
@@ -160,7 +160,7 @@ class BallMatrix:
             entries = matrix.ravel().tolist()
             if matrix.dtype == object:
                 entries = [to_arb(v) for v in entries]
-            self.dense = flint.arb_mat(*matrix.shape, entries)
+            self.dense = flint.arb_mat(matrix.shape[0], matrix.shape[1], entries)
 
     def apply(self, x: list[Ball], entries: list[int] | None = None) -> list[Ball]:
         """Entries of the product with a vector."""
@@ -198,7 +198,7 @@ class BallMatrix:
             entries = np.abs(self.source).ravel().tolist()
             if self.source.dtype == object:
                 entries = [abs(to_arb(v)) for v in self.source.ravel().tolist()]
-            out.dense = flint.arb_mat(*self.source.shape, entries)
+            out.dense = flint.arb_mat(self.source.shape[0], self.source.shape[1], entries)
         return out
 
 

@@ -16,7 +16,7 @@ import flint
 
 from ..circuit import Circuit
 from ..exact import to_arb
-from ..wire import Integral
+from ..wire import Integral, Wire
 from .balls import Ball, BallSeries, Group, Values, groups, still_entries
 from .pole import time_to_pole
 from .proof import to_fraction
@@ -109,7 +109,7 @@ class _Part:
 
     def __init__(self, series: BallSeries, group: Group, order: int, limits: Limits) -> None:
         self.series, self.group, self.order, self.limits = series, group, order, limits
-        self.integrals = {w: entries for w, entries in group.items() if isinstance(w, Integral)}
+        self.integrals: dict[Wire, list[int]] = {w: entries for w, entries in group.items() if isinstance(w, Integral)}
         self.keys = [(w, i) for w, entries in self.integrals.items() for i in entries]
         self.centred = len(self.keys) <= MOST_CENTRED
         self.still = still_entries(series, group)

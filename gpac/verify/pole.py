@@ -102,6 +102,6 @@ class _Expansion:
     def _combination(self, wire: Linear, i: int, part: Any, total: Any) -> Any:
         for matrix, operand in self.series.matrices[wire]:
             for j, a in matrix.row(i):
-                if not a == 0:
+                if not a.is_zero():
                     total += part(operand, j) * a
         return total

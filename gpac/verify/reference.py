@@ -92,16 +92,19 @@ class _Solver:
         mp, t = self.mp, self.mp.mpf(0)
         c = self._series(None, t, 0)
         while t < end:
-            c = self._series({w: [s[0] for s in c[w]] for w in self.circuit.integrals}, t, self.order)
+            c = self._series(self._states(c), t, self.order)
             h = min(end - t, self._step(c))
             if not t + h > t:
                 raise GpacError(f"the step became too small at t = {mp.nstr(t, 10)}; the solution may end there")
-            state = {w: [mp.polyval(s[::-1], h) for s in c[w]] for w in self.circuit.integrals}
+            state: dict[Wire, list] = {w: [mp.polyval(s[::-1], h) for s in c[w]] for w in self.circuit.integrals}
             self.products += self.order * self.circuit.dim
             t = end if h == end - t else t + h
             c = self._series(state, t, 0)
             self.steps += 1
         return {name: [s[0] for s in c[self.circuit.source(w)]] for name, w in self.circuit.outputs.items()}
+
+    def _states(self, c: dict[Wire, list]) -> dict[Wire, list]:
+        return {w: [s[0] for s in c[w]] for w in self.circuit.integrals}
 
     def _step(self, c: dict[Wire, list]) -> Any:
         """Jorba and Zou's step from the last two coefficients, in the sup norm."""
@@ -126,7 +129,7 @@ class _Solver:
         if isinstance(wire, Constant):
             return [to_mpf(v, mp) for v in wire.values]
         if isinstance(wire, Input):
-            return self.inputs[wire.name or ""]
+            return self.inputs[wire.key]
         if isinstance(wire, Time):
             return [t if k == 0 else mp.mpf(1)]
         if isinstance(wire, Linear):

@@ -80,7 +80,10 @@ def _flow(matrix: list[Row], start: list[Ball], h: Ball) -> list[Ball] | None:
     """Upper bound on exp(h M) start for M >= 0 off the diagonal: exp(-a h) times the series of exp(h (M + a))."""
     shift = max([flint.arb(0), *(-row[i] for i, row in enumerate(matrix) if i in row)], key=float).upper()
     rows = [
-        [(j, ((a + shift if j == i else a) * h).upper()) for j, a in (row if i in row else row | {i: flint.arb(0)}).items()]
+        [
+            (j, ((a + shift if j == i else a) * h).upper())
+            for j, a in (row if i in row else row | {i: flint.arb(0)}).items()
+        ]
         for i, row in enumerate(matrix)
     ]
     term, total = start, list(start)

@@ -80,11 +80,11 @@ class _Bound:
 
     def solve(self) -> dict[Wire, list[Any]] | None:
         """Numbers S* that satisfy every inequality."""
-        guess = {w: [flint.arb(0)] * w.size for w in self.group if isinstance(w, Integral)}
+        guess: dict[Wire, list[Any]] = {w: [flint.arb(0)] * w.size for w in self.group if isinstance(w, Integral)}
         for _ in range(3):
             guess = self._apply(guess)
         for _ in range(ROUNDS):
-            wider = {w: [None if s is None else _wider(s) for s in guess[w]] for w in guess}
+            wider: dict[Wire, list[Any]] = {w: [None if s is None else _wider(s) for s in guess[w]] for w in guess}
             image = self._apply(wider)
             if any(s is not None and not s.is_finite() for w in image for s in image[w]):
                 return None
@@ -177,9 +177,7 @@ class _Bound:
 def _norms(coefficients: list[Ball], powers: list[Ball]) -> _Norms:
     sizes = [(b.abs_upper() * p).upper() for b, p in zip(coefficients, powers, strict=False)]
     rates = [(s * k).upper() for k, s in enumerate(sizes)]
-    return _Norms(
-        sizes, rates, _sum(sizes), _sum(rates), _sums_above(sizes), _sums_above(rates)
-    )
+    return _Norms(sizes, rates, _sum(sizes), _sum(rates), _sums_above(sizes), _sums_above(rates))
 
 
 def _sum(terms: list[Ball]) -> Ball:

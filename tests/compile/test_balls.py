@@ -5,6 +5,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+
 from compile import Network, Scale, Sigmoid, Tanh, dense, enclose_forward
 from gpac import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions

