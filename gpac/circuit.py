@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .errors import CircuitError, ShapeError
-from .functions.start import moves
+from .graph import moves, operands
 from .program import Program
-from .wire import Forward, Input, Integral, Linear, Product, Start, Time, Wire, as_wire, describe, source
+from .wire import Forward, Input, Integral, Linear, Product, Time, Wire, as_wire, describe, source
 
 if TYPE_CHECKING:
     from .pivp import PIVP
@@ -141,18 +141,6 @@ class Circuit:
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         plural = "" if self.dim == 1 else "s"
         return f"Circuit({shown}; {self.dim} state{plural}, {self.weights} weights)"
-
-
-def operands(wire: Wire) -> list[Wire]:
-    """The wires plugged into a unit (forward references not followed)."""
-    if isinstance(wire, Linear):
-        return [w for _, w in wire.terms]
-    if isinstance(wire, Product):
-        return [wire.left, wire.right]
-    if isinstance(wire, Integral):
-        start = [wire.initial.wire] if isinstance(wire.initial, Start) else []
-        return [wire.integrand, wire.variable, *start]
-    return []
 
 
 def degrees(circuit: Circuit) -> tuple[dict[Wire, int], dict[Wire, int]]:

@@ -10,16 +10,13 @@ Source of the units: Shannon, J. Math. and Phys. 20 (1941) 337-354.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product as pairs
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import CircuitError, NumberError, ShapeError
 from .exact import exact_array, to_exact, to_fractions
-
-ANY = "-0+"
-"""The signs that an entry may have when nothing is known."""
+from .signs import ANY, known, plus, signs_of, times
 
 Matrix: TypeAlias = Any
 """A number (times the identity), a diagonal (n,), a dense (m, n) array or a `scipy.sparse` matrix, exact."""
@@ -263,7 +260,7 @@ def inputs(name: str, size: int = 1, signs: str = ANY) -> Input:
     """An input of `size` numbers given at solve time under `name`; `signs` declares e.g. "+" for positive."""
     if not isinstance(size, (int, np.integer)) or size < 1:
         raise ShapeError(f"expected a size of at least 1 for input {name!r}, got {size!r}")
-    return Input(int(size), name=name, signs=_known(signs))
+    return Input(int(size), name=name, signs=known(signs))
 
 
 def constant(values: Any, name: str | None = None) -> Constant:
@@ -271,7 +268,7 @@ def constant(values: Any, name: str | None = None) -> Constant:
     array = np.atleast_1d(exact_array(values))
     if array.ndim != 1 or not array.size:
         raise ShapeError(f"expected a number or a vector for a constant, got shape {array.shape}")
-    return Constant(array, name=name, signs=_signs_of(array))
+    return Constant(array, name=name, signs=signs_of(array))
 
 
 def wire(name: str | None = None, size: int = 1) -> Forward:
@@ -313,12 +310,12 @@ def integral(
         integrand = linear([(np.ones((size, 1)), integrand)])
     if not isinstance(initial, Start) and len(initial) < size:
         initial = np.repeat(initial, size)
-    return Integral(integrand, variable, initial, name=name, signs=_known(signs))
+    return Integral(integrand, variable, initial, name=name, signs=known(signs))
 
 
 def declared(wire: Wire, signs: str) -> Wire:
     """The same values with signs that the caller vouches for, e.g. `declared(x, "+")` to divide by x."""
-    return Linear(((np.array(1.0), wire),), None, wire.size, signs=_known(signs))
+    return Linear(((np.array(1.0), wire),), None, wire.size, signs=known(signs))
 
 
 def product(left: Wire, right: Wire) -> Product:
@@ -328,7 +325,7 @@ def product(left: Wire, right: Wire) -> Product:
             f"cannot multiply {describe(left)} (size {left.size}) by {describe(right)} (size {right.size}); "
             "sizes must agree or be 1"
         )
-    return Product(left, right, signs=_times(left.signs, right.signs, square=left is right))
+    return Product(left, right, signs=times(left.signs, right.signs, square=left is right))
 
 
 def bilinear(subscripts: str, left: Wire, right: Wire, left_shape: tuple, right_shape: tuple) -> Product:
@@ -443,42 +440,11 @@ def _einsum_pairs(subscripts: str, left_shape: tuple, right_shape: tuple) -> tup
     return flat(out), flat(left), flat(right)
 
 
-# -- signs ---------------------------------------------------------------------------------------------------
-
-
-def _known(signs: str) -> str:
-    if not signs or set(signs) - set(ANY):
-        raise CircuitError(f"expected signs to be a subset of '-0+', got {signs!r}")
-    return "".join(s for s in ANY if s in signs)
-
-
-def _signs_of(array: Any) -> str:
-    values = array.data if hasattr(array, "tocsr") else array
-    zero = "0" if hasattr(array, "tocsr") or (values == 0).any() else ""
-    less = any(v < 0 for v in values.flat) if values.dtype == object else (values < 0).any()
-    more = any(v > 0 for v in values.flat) if values.dtype == object else (values > 0).any()
-    return ("-" if less else "") + zero + ("+" if more else "")
-
-
-def _times(left: str, right: str, square: bool = False) -> str:
-    number = {"-": -1, "0": 0, "+": 1}
-    signs = [(s, s) for s in left] if square else list(pairs(left, right))
-    found = {number[a] * number[b] for a, b in signs}
-    return "".join(s for s in ANY if number[s] in found)
-
-
-def _plus(left: str, right: str) -> str:
-    found: set[str] = set()
-    for a, b in pairs(left, right):
-        found |= {a, b} - {"0"} if "0" in (a, b) and a != b else {a} if a == b else set(ANY)
-    return "".join(s for s in ANY if s in found)
-
-
 def _signs_of_sum(terms: list[tuple[Matrix, Wire]], bias: np.ndarray | None) -> str:
-    signs = "0" if bias is None else _signs_of(bias)
+    signs = "0" if bias is None else signs_of(bias)
     for matrix, wire in terms:
-        term = _times(_signs_of(np.atleast_1d(matrix) if not hasattr(matrix, "tocsr") else matrix), wire.signs)
+        term = times(signs_of(np.atleast_1d(matrix) if not hasattr(matrix, "tocsr") else matrix), wire.signs)
         if matrix.ndim == 2 and matrix.shape[1] > 1:  # several addends of these signs
-            term = _plus(term, term)
-        signs = _plus(signs, term)
+            term = plus(term, term)
+        signs = plus(signs, term)
     return signs

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import System, as_runnable, named_inputs
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError
 from ..schedule import Schedule
 from ..solver import solve
-from ..solver.arguments import System, as_runnable, named_inputs
 from ..verify import prove, reference
 from .fit import Fit, fit_line, fit_power
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..elementary import TABLE
 from ..exact import exact_array, to_exact, to_fractions, to_sympy
-from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire, as_wire, constant, integral, source
+from ..graph import moves
+from ..wire import Constant, Integral, Linear, Product, Start, Time, Wire, as_wire, constant, integral, source
 
 Function: TypeAlias = Callable[..., Wire]
 
@@ -81,20 +82,3 @@ def _sum_at_start(wire: Linear, known: dict[Wire, Any]) -> np.ndarray | None:
             matrix = matrix[:, 0]
         total = total + to_fractions(matrix) * values if matrix.ndim else total + to_exact(matrix[()]) * values
     return total
-
-
-def moves(wire: Wire) -> bool:
-    """Whether a wire is reached through integrators or time (else it is constant in time)."""
-    stack, seen = [source(wire)], set()
-    while stack:
-        wire = stack.pop()
-        if wire in seen:
-            continue
-        seen.add(wire)
-        if isinstance(wire, (Integral, Time)) or (not isinstance(wire, (Constant, Input, Linear, Product))):
-            return True  # a wire not yet defined closes a loop, and loops run through integrators
-        if isinstance(wire, Linear):
-            stack += [source(w) for _, w in wire.terms]
-        elif isinstance(wire, Product):
-            stack += [source(wire.left), source(wire.right)]
-    return False

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError
 from ..schedule import Schedule
-from .arguments import System, array_module, as_runnable, batch_inputs, end_times
 from .series import LANES, Series
 from .solution import Dense, Solution, Status
 from .stepping import EPS, REACHED, Run, Settings, status_names

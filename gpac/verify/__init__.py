@@ -9,11 +9,11 @@ from math import ceil
 from threading import RLock
 from typing import Any
 
+from ..arguments import System, as_runnable, named_inputs
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
 from ..schedule import Schedule
-from ..solver.arguments import System, as_runnable, named_inputs
 from .enclose import Ends, Limits, Reached, Stuck, run
 from .proof import Answer, Proof, to_mpf_exactly
 from .reference import reference

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import System, as_runnable, named_inputs
 from ..circuit import Circuit, time_degrees
 from ..elementary import TABLE
 from ..errors import GpacError, NumberError
 from ..exact import to_mpf
 from ..schedule import Schedule
-from ..solver.arguments import System, as_runnable, named_inputs
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..circuit import Circuit
-from ..errors import GpacError, NumberError, ShapeError
-from ..pivp import PIVP
-from ..schedule import Schedule
+from .circuit import Circuit
+from .errors import GpacError, NumberError, ShapeError
+from .pivp import PIVP
+from .schedule import Schedule
 
 System = Circuit | Schedule | PIVP
 
