@@ -12,8 +12,8 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError
 from ..schedule import Schedule
 from .series import LANES, Series
-from .solution import Dense, Solution, Status
-from .stepping import EPS, REACHED, Run, Settings, status_names
+from .solution import Dense, Solution, Status, host
+from .stepping import EPS, REACHED, STOPPED, Run, Settings, status_names
 
 __all__ = ["Dense", "Solution", "Status", "solve"]
 
@@ -122,11 +122,13 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, settings: Settings, 
         if progress:
             progress(done / max(1, batch))
 
-    parts = []
+    parts: list = []
+    interrupted = False  # after Ctrl-C the pieces left are only marked
     for low in range(0, batch, piece):
         some = slice(low, low + piece)
         run = Run(series, {n: a[:, some] for n, a in inputs.items()}, ends[some], settings)
-        parts.append((run.go(told), run.dense_output() if settings.dense else None))
+        parts.append((run.go(told, interrupted), run.dense_output() if settings.dense else None))
+        interrupted = bool((parts[-1][0].code == STOPPED).any())
     return _gathered(parts, circuit, settings, xp)
 
 
@@ -191,7 +193,9 @@ def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
     for name in ("states", "outputs"):
         out[name] = xp.full((count, part[name].shape[1]), xp.nan)
         out[name][alive] = part[name]
-    out["dense"] = None
+    if part["dense"] is not None:
+        begin = float(part["t"].max(initial=0.0))
+        out["dense"] = part["dense"].placed(host(alive), count, float(out["t"].max(initial=0.0)) - begin)
     return out
 
 

@@ -77,17 +77,18 @@ class Solution:
         """Return self, or raise `SolveError` for the first trajectory that did not reach its end."""
         for index, status in enumerate(np.ravel(self.status)):
             if status is not Status.REACHED:
-                where = float(np.ravel(_host(self.t))[index])
+                where = float(np.ravel(host(self.t))[index])
                 raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
         return self
 
     def at(self, times: Any) -> Array:
-        """Outputs at given times between 0 and the end, from the Taylor polynomials of the steps.
+        """Outputs at given times, from the Taylor polynomials of the steps.
 
         Parameters
         ----------
         times : float64, (q,) for all trajectories, or (B, q)
-            Unit: time. NaN is returned beyond the time that a trajectory reached.
+            Unit: time. NaN is returned beyond the time that a trajectory reached, and for a schedule before
+            its last phase, the one that makes the outputs.
 
         Returns
         -------
@@ -129,9 +130,9 @@ class Dense:
         for b in range(batch):
             rows = slice(self.offsets[b], self.offsets[b + 1])
             begin = self.begin[rows]
-            inside = (times[b] >= 0) & (times[b] <= self.end[b])
             if not len(begin):
                 continue
+            inside = (times[b] >= begin[0]) & (times[b] <= self.end[b])
             row = np.clip(np.searchsorted(begin, times[b], side="right") - 1, 0, len(begin) - 1)
             local = (times[b] - begin[row])[:, None]
             polynomials = self.coefficients[rows][row]  # (q, K + 1, m)
@@ -141,26 +142,15 @@ class Dense:
             out[b, inside] = value[inside]
         return out
 
-    @staticmethod
-    def join(first: Dense, later: Dense) -> Dense:
-        """One piece after the other in time (both start at 0), trajectory by trajectory."""
-        orders = max(first.coefficients.shape[1], later.coefficients.shape[1])
-        batch = len(first.offsets) - 1
-        begin, coefficients = [], []
-        for b in range(batch):
-            for piece, shift in ((first, 0.0), (later, first.end[b])):
-                rows = slice(piece.offsets[b], piece.offsets[b + 1])
-                begin.append(piece.begin[rows] + shift)
-                pad = orders - piece.coefficients.shape[1]
-                coefficients.append(np.pad(piece.coefficients[rows], ((0, 0), (0, pad), (0, 0))))
-        counts = np.diff(first.offsets) + np.diff(later.offsets)
-        return Dense(
-            np.concatenate([[0], np.cumsum(counts)]),
-            np.concatenate(begin),
-            first.end + later.end,
-            np.concatenate(coefficients),
-        )
+    def placed(self, ids: np.ndarray, count: int, later: float) -> Dense:
+        """The same polynomials as trajectories `ids` of a batch of `count`, starting at time `later`."""
+        counts = np.zeros(count, dtype=int)
+        counts[ids] = np.diff(self.offsets)
+        end = np.full(count, -np.inf)
+        end[ids] = self.end + later
+        return Dense(np.concatenate([[0], np.cumsum(counts)]), self.begin + later, end, self.coefficients)
 
 
-def _host(array: Any) -> np.ndarray:
+def host(array: Any) -> np.ndarray:
+    """A NumPy array of the same numbers, fetched from the device if need be."""
     return array.get() if hasattr(array, "get") else np.asarray(array)

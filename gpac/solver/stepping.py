@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .series import LANES, Array, Series
-from .solution import CODES, Dense, Status
+from .solution import CODES, Dense, Status, host
 
 EPS = float(np.finfo(float).eps)
 REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED = range(len(CODES))
@@ -71,10 +71,12 @@ class Run:
         self.results.space[self.ids[live]] = xp.abs(self.c[0][:, : series.dim]).max(axis=1, initial=0.0)[live]
         self.pieces: list[tuple[Array, Array, Array]] = []
 
-    def go(self, progress: Callable[[int], None]) -> _Results:
-        """Advance until every trajectory has ended; `progress` is told how many ended."""
+    def go(self, progress: Callable[[int], None], stop: bool = False) -> _Results:
+        """Advance until every trajectory has ended; `progress` is told how many ended. `stop` ends all at once."""
         with np.errstate(all="ignore"):
             self.series.order(self.c, self.rates, 1, self.settings.dense)
+            if stop:
+                self._retire(self.live, STOPPED, progress)
             try:
                 while bool(self.live.any()):
                     self._compact()
@@ -246,17 +248,17 @@ class Run:
 
     def dense_output(self) -> Dense:
         """The polynomials kept, grouped by trajectory."""
-        host = [[_host(part) for part in piece] for piece in self.pieces]
+        kept = [[host(part) for part in piece] for piece in self.pieces]
         m = self.results.outputs.shape[1]
-        ids = np.concatenate([p[0] for p in host]) if host else np.zeros(0, dtype=int)
+        ids = np.concatenate([p[0] for p in kept]) if kept else np.zeros(0, dtype=int)
         order = np.argsort(ids, kind="stable")
         counts = np.bincount(ids, minlength=len(self.results.t))
         empty = np.zeros((0, self.settings.order + 1, m))
         return Dense(
             np.concatenate([[0], np.cumsum(counts)]),
-            np.concatenate([p[1] for p in host] or [np.zeros(0)])[order],
-            _host(self.results.t),
-            np.concatenate([p[2] for p in host] or [empty])[order],
+            np.concatenate([p[1] for p in kept] or [np.zeros(0)])[order],
+            host(self.results.t),
+            np.concatenate([p[2] for p in kept] or [empty])[order],
         )
 
 
@@ -304,14 +306,10 @@ def _to_blocks(array: Array, xp: Any) -> Array:
     return xp.ascontiguousarray(filled.reshape(entries, blocks, LANES).transpose(1, 0, 2))
 
 
-def _host(array: Any) -> np.ndarray:
-    return array.get() if hasattr(array, "get") else np.asarray(array)
-
-
 def status_names(codes: Array) -> np.ndarray:
     """Codes as an object array of `Status`."""
     names: np.ndarray = np.empty(len(codes), dtype=object)
-    names[:] = [CODES[int(c)] for c in _host(codes)]
+    names[:] = [CODES[int(c)] for c in host(codes)]
     return names
 
 
