@@ -41,6 +41,12 @@ class BallSeries:
             w: [(BallMatrix(m), circuit.source(x)) for m, x in w.terms] for w in circuit.wires if isinstance(w, Linear)
         }
         self.pairs = {w: list(zip(*map(list, w.pairs()), strict=True)) for w in circuit.wires if isinstance(w, Product)}
+        self.sides: dict[Wire, tuple[Wire, Wire]] = {}
+        for w in circuit.wires:
+            if isinstance(w, Product):
+                self.sides[w] = circuit.source(w.left), circuit.source(w.right)
+            elif isinstance(w, Integral):
+                self.sides[w] = circuit.source(w.integrand), circuit.source(w.variable)
         self.still: Values = {}
         for wire in circuit.wires:
             if self.degree[wire] == 0:
@@ -96,7 +102,7 @@ class BallSeries:
 
     def _integrate(self, wire: Integral, entries: list[int], c: Values, rates: Values, k: int) -> list[Ball]:
         """(1/k) sum over j of u_{k-j} * (j v_j)."""
-        u, v = self.circuit.source(wire.integrand), self.circuit.source(wire.variable)
+        u, v = self.sides[wire]
         if isinstance(v, Time):
             return [_at(_entry(c[u], i), k - 1) / k for i in entries]
         return [_convolve(_entry(rates[v], i), _entry(c[u], i), k) / k for i in entries]
@@ -110,7 +116,7 @@ class BallSeries:
         return total
 
     def _multiply(self, wire: Product, entries: list[int], c: Values, k: int) -> list[Ball]:
-        left, right = c[self.circuit.source(wire.left)], c[self.circuit.source(wire.right)]
+        left, right = (c[side] for side in self.sides[wire])
         if wire.einsum is None:
             return [_convolve(_entry(left, i), _entry(right, i), k) for i in entries]
         out = [flint.arb(0)] * wire.size
@@ -138,7 +144,7 @@ class BallSeries:
                 total = [a + b for a, b in zip(total, matrix.apply(values[operand]), strict=True)]
             return total
         assert isinstance(wire, Product)
-        left, right = values[self.circuit.source(wire.left)], values[self.circuit.source(wire.right)]
+        left, right = (values[side] for side in self.sides[wire])
         out = [flint.arb(0)] * wire.size
         for o, i, j in self.pairs[wire]:
             out[o] = out[o] + left[i] * right[j]
@@ -284,10 +290,10 @@ def _links(wire: Wire, series: BallSeries) -> Iterable[tuple[int, Wire, int]]:
                 yield from ((i, operand, 0) for i in range(wire.size))
                 yield from ((0, operand, j) for j in range(operand.size))
     elif isinstance(wire, Product):
-        left, right = series.circuit.source(wire.left), series.circuit.source(wire.right)
+        left, right = series.sides[wire]
         for o, i, j in series.pairs[wire]:
             yield o, left, i
             yield o, right, j
     elif isinstance(wire, Integral):
-        for side in (series.circuit.source(wire.integrand), series.circuit.source(wire.variable)):
+        for side in series.sides[wire]:
             yield from ((i, side, i if side.size > 1 else 0) for i in range(wire.size))

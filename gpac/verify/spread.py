@@ -21,7 +21,8 @@ from ..wire import Integral, Linear, Product, Time, Wire
 from .balls import Ball, BallSeries, Group, Values
 
 BITS = 64
-TERMS = 40
+TERMS = 80
+NEGLIGIBLE = 2**20
 TRIES = 12
 OUTSIDE = -1
 """Column of the gradient that collects what uncertain constants contribute."""
@@ -90,7 +91,9 @@ def _flow(matrix: list[Row], start: list[Ball], h: Ball) -> list[Ball] | None:
     for k in range(1, TERMS + 1):
         term = _scaled_image(rows, term, k)
         total = [(a + b).upper() for a, b in zip(total, term, strict=True)]
-    following = _scaled_image(rows, term, TERMS + 1)
+        if all(b * NEGLIGIBLE <= a for a, b in zip(total, term, strict=True)):
+            break
+    following = _scaled_image(rows, term, k + 1)
     if not all(2 * b <= a for a, b in zip(term, following, strict=True)):
         return None
     factor = (-shift * h).exp()  # the terms left out halve each time, entry by entry: together at most the last one
@@ -149,7 +152,6 @@ class _Tube:
         return [*rows, {}]
 
     def _value(self, w: Wire, i: int, t: Ball) -> None:
-        source = self.series.circuit.source
         if isinstance(w, Time):
             self.value[w][i], self.gradient[w][i] = t, {}
         elif isinstance(w, Linear):
@@ -158,7 +160,7 @@ class _Tube:
                 self.value[w][i] = self.value[w][i] + to_arb(w.bias[i])
         elif isinstance(w, Product):
             total, slope = flint.arb(0), Row()
-            for left, j, right, k in self._factors(w, i, source):
+            for left, j, right, k in self._factors(w, i):
                 x, y = self.value[left][j], self.value[right][k]
                 total = total + x * y
                 _add(slope, self.gradient[left][j], y)
@@ -166,21 +168,20 @@ class _Tube:
             self.value[w][i], self.gradient[w][i] = total, slope
 
     def _rate(self, w: Wire, i: int) -> None:
-        source = self.series.circuit.source
         slope = Row()
         if isinstance(w, Time):
             total = flint.arb(1)
         elif isinstance(w, Linear):
             total, slope = self._combine(w, i, self.rate, self.rate_gradient)
         elif isinstance(w, Integral):
-            u, v = source(w.integrand), source(w.variable)
+            u, v = self.series.sides[w]
             j, k = i if u.size > 1 else 0, i if v.size > 1 else 0
             total = self.value[u][j] * self.rate[v][k]
             _add(slope, self.gradient[u][j], self.rate[v][k])
             _add(slope, self.rate_gradient[v][k], self.value[u][j])
         else:
             total = flint.arb(0)
-            for left, j, right, k in self._factors(w, i, source):
+            for left, j, right, k in self._factors(w, i):
                 x, y, dx, dy = self.value[left][j], self.value[right][k], self.rate[left][j], self.rate[right][k]
                 total = total + dx * y + x * dy
                 _add(slope, self.rate_gradient[left][j], y)
@@ -198,8 +199,8 @@ class _Tube:
                     _add(slope, slopes[operand][j], a)
         return total, slope
 
-    def _factors(self, w: Any, i: int, source: Any) -> list[tuple[Wire, int, Wire, int]]:
-        left, right = source(w.left), source(w.right)
+    def _factors(self, w: Any, i: int) -> list[tuple[Wire, int, Wire, int]]:
+        left, right = self.series.sides[w]
         if w.einsum is None:
             return [(left, i if left.size > 1 else 0, right, i if right.size > 1 else 0)]
         return [(left, j, right, k) for o, j, k in self.series.pairs[w] if o == i]

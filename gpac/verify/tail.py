@@ -114,16 +114,15 @@ class _Bound:
         return new
 
     def _rule(self, wire: Wire, entries: list[int], s: dict[Wire, list[Any]]) -> list[Ball]:
-        source = self.series.circuit.source
         if isinstance(wire, Time):
             return [flint.arb(0)]
         if isinstance(wire, Linear):
             return self._linear(self.magnitudes[wire], entries, s)
         if isinstance(wire, Integral):
-            u, v = source(wire.integrand), source(wire.variable)
+            u, v = self.series.sides[wire]
             return [self.known[wire][i] + self._integral(u, v, i, s) for i in entries]
         assert isinstance(wire, Product)
-        left, right = source(wire.left), source(wire.right)
+        left, right = self.series.sides[wire]
         total = [self.known[wire][i] for i in range(wire.size)]
         active = set(entries)
         for o, i, j in self.series.pairs[wire]:
@@ -155,15 +154,14 @@ class _Bound:
 
     def _known(self, wire: Wire) -> list[Any]:
         """Terms of order above n that known coefficients alone make."""
-        source = self.series.circuit.source
         out: list[Any] = [flint.arb(0)] * wire.size
         if isinstance(wire, Integral):
-            u, v = self.norms[source(wire.integrand)], self.norms[source(wire.variable)]
+            u, v = (self.norms[side] for side in self.series.sides[wire])
             for i in self.group[wire]:
                 nu, nv = _entry(u, i), _entry(v, i)
                 out[i] = _beyond(nv.rates, nu.above, self.order)
         elif isinstance(wire, Product):
-            left, right = self.norms[source(wire.left)], self.norms[source(wire.right)]
+            left, right = (self.norms[side] for side in self.series.sides[wire])
             active = set(self.group[wire])
             for o, i, j in self.series.pairs[wire]:
                 if o in active:
