@@ -66,10 +66,11 @@ def prove(
     working precision is raised until the radii are small enough. For a limit program the ball contains the
     *limit*: its bound at time t is part of the radius.
 
-    >>> import gpac, sympy
+    >>> import gpac, mpmath, sympy
     >>> y = sympy.Symbol("y")
-    >>> print(gpac.prove(gpac.PIVP({y: y}, {y: 1}), t=1, digits=20))
-    y = [2.71828182845904523536 +/- 2.88e-21]
+    >>> proof = gpac.prove(gpac.PIVP({y: y}, {y: 1}), t=1, digits=20)
+    >>> mpmath.nstr(proof.mid[0], 20), proof.digits >= 20
+    ('2.7182818284590452354', True)
     """
     if not isinstance(digits, int) or digits < 1:
         raise NumberError(f"expected digits to be a positive integer, got {digits!r}")
