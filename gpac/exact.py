@@ -39,6 +39,8 @@ def to_exact(value: Any) -> Exact:
     if hasattr(value, "free_symbols"):
         return _from_sympy(value)
     if hasattr(value, "_mpf_"):
+        if hasattr(value, "is_exact") and not value.is_exact():  # a flint ball reads as its midpoint
+            raise NumberError(f"expected one exact number, got the ball {value}")
         return _from_mpf(value)
     try:
         return Fraction(value)
@@ -131,6 +133,8 @@ def to_arb(value: Any) -> Any:
     """A ball that contains the number, at flint's working precision (radius 0 where it is a double)."""
     import flint
 
+    if isinstance(value, flint.arb):
+        return value
     if isinstance(value, float):
         return flint.arb(value)
     value = to_exact(value)

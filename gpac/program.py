@@ -16,7 +16,7 @@ class Limit(Protocol):
     """
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
-        """A time after which every output is within `error` of its limit for one input; a double."""
+        """A time after which every output is within `error` (exact) of its limit, for one input of doubles."""
 
     def error(self, inputs: dict[str, Any], t: Any) -> Any:
         """A ball whose upper end bounds the distance of every output from its limit at time t."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from gpac.circuit import Circuit
 from gpac.errors import NumberError
-from gpac.exact import to_arb, to_floats
+from gpac.exact import to_arb, to_exact, to_floats
 from gpac.functions import tanh_pair
 from gpac.program import Invariant, Program
 from gpac.wire import Wire, inputs, integral, linear, time, wire
@@ -100,16 +100,17 @@ class RelaxationLimit:
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """A time after which every output is within `error` of the network's, for one input x."""
-        error = float(error)
+        error = to_exact(error)
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
+        goal = log(error.numerator) - log(error.denominator)
         start = self._start(np.asarray(to_floats(np.asarray(inputs["x"]))))
         low, high = 0.0, 1.0
-        while self._log_bound(start, high) > log(error):
+        while self._log_bound(start, high) > goal:
             low, high = high, 2 * high
         for _ in range(60):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._log_bound(start, middle) > log(error) else (low, middle)
+            low, high = (middle, high) if self._log_bound(start, middle) > goal else (low, middle)
         return high / float(self.rate) * ROUNDING
 
     def error(self, inputs: dict[str, Any], t: Any) -> Any:

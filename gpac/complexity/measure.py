@@ -9,6 +9,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil, log2, log10
 from typing import Any
 
@@ -155,7 +156,7 @@ def _end(system: Circuit | Schedule, t: Any, given: dict, n: int) -> Any:
     if t is not None or limit is None or isinstance(system, Schedule):
         return t if t is not None or isinstance(system, Schedule) else system.program.horizon
     floats = {name: np.array([float(v) for v in np.ravel(np.asarray(e, dtype=object))]) for name, e in given.items()}
-    return limit.time(floats, 2.0 ** -(n + 1))
+    return limit.time(floats, Fraction(1, 2 ** (n + 1)))
 
 
 def _bits_missing(outputs: Sequence[Any], truth: Any, n: int) -> float:

@@ -46,7 +46,8 @@ def prove(
     t : exact positive number, optional
         End time (a float is the dyadic it is); left out, the program's own horizon.
     inputs : (n,) exact numbers, or a mapping from input name to such
-        Floats, `Fraction`, sympy constants, mpmath numbers; a `flint.arb` is the set it is.
+        Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb` is the set it is: the balls then
+        contain the images of all its points, and are as wide as that makes them.
     digits : int
         Every radius will be below 10**-digits.
     initial : (n,) exact numbers, optional
@@ -79,6 +80,7 @@ def prove(
     end = _end_time(runnable, t, given, digits)
     deadline = None if seconds is None else clock.monotonic() + seconds
     limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
+    boxes = any(_is_box(v) for entries in given.values() for v in entries)
     goal = digits * LOG2_10
     bits, reached = ceil(goal) + 32 + 2 * (_phase_count(runnable) - 1), Fraction(0)
     with _PRECISION:
@@ -89,7 +91,7 @@ def prove(
             if isinstance(outcome, Reached):
                 balls = _with_limit(runnable, outcome, given, end, bits)
                 missing = _missing_bits(balls, goal)
-                if missing <= 0:
+                if missing <= 0 or (boxes and missing < float("inf")):
                     return Proof(
                         Answer.PROVEN,
                         balls,
@@ -101,10 +103,10 @@ def prove(
                         outcome.steps,
                         outcome.order,
                     )
-                bits += ceil(missing) + 8
+                bits = bits + ceil(missing) + 8 if missing < float("inf") else 2 * bits
                 continue
             reached = last
-            if not outcome.wide:
+            if not outcome.wide or (boxes and bits > 4 * goal + 256):
                 return _unknown(outcome, reached, bits)
             bits = max(2 * bits, 64)
     return Proof(
@@ -175,7 +177,7 @@ def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> A
         import numpy as np
 
         floats = {name: np.array([float(v) for v in entries]) for name, entries in given.items()}
-        return Fraction(ceil(program.limit.time(floats, 10.0 ** -(digits + 1))))
+        return Fraction(ceil(program.limit.time(floats, Fraction(1, 10 ** (digits + 1)))))
     if t is None:
         raise GpacError("t is missing: say until when to prove (this system has no horizon of its own)")
     end = to_exact(t)
@@ -203,11 +205,15 @@ def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
     missing = float("-inf")
     for ball in balls:
         if not ball.is_finite():
-            return goal
+            return float("inf")
         size = _log2_ball(ball.rad())
         if size is not None:
             missing = max(missing, size + goal)
     return missing
+
+
+def _is_box(value: Any) -> bool:
+    return type(value).__name__ == "arb" and not value.is_exact()
 
 
 def _phase_count(system: Circuit | Schedule) -> int:

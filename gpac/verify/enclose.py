@@ -121,6 +121,7 @@ class _Part:
         """Advance the part's entries of `state` from 0 to `end`; None when it got there."""
         t, found = Fraction(0), None
         large = 2**14 * max(1.0, self._size(state))
+        endless = 2**36 * large
         while True:
             if self.steps >= self.limits.max_steps:
                 return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
@@ -140,6 +141,9 @@ class _Part:
                 found = self._pole(state, t, end) or found
                 if found and found.tight:
                     return found
+            if self._size(state) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
+                reason = "the solution seems to leave every bounded set soon after, which could not be proven"
+                return found or self._stuck(reason, t, wide=False)
 
     def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
         """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""

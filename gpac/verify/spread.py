@@ -93,11 +93,20 @@ def _flow(matrix: list[Row], start: list[Ball], h: Ball) -> list[Ball] | None:
         total = [(a + b).upper() for a, b in zip(total, term, strict=True)]
         if all(b * NEGLIGIBLE <= a for a, b in zip(total, term, strict=True)):
             break
-    following = _scaled_image(rows, term, k + 1)
-    if not all(2 * b <= a for a, b in zip(term, following, strict=True)):
+    rest = _remaining(rows, term, k)
+    if rest is None:
         return None
-    factor = (-shift * h).exp()  # the terms left out halve each time, entry by entry: together at most the last one
-    return [((a + b) * factor).upper() for a, b in zip(total, term, strict=True)]
+    factor = (-shift * h).exp()
+    return [((a + b) * factor).upper() for a, b in zip(total, rest, strict=True)]
+
+
+def _remaining(rows: list[list[tuple[int, Ball]]], term: list[Ball], k: int) -> list[Ball] | None:
+    """Bound on the terms after the k-th: they halve each time, so together they are at most the last one."""
+    following = _scaled_image(rows, term, k + 1)
+    if all(2 * b <= a for a, b in zip(term, following, strict=True)):
+        return term
+    norm = max((sum((a for _, a in row), flint.arb(0)).upper() for row in rows), key=float)
+    return [max(term, key=float)] * len(term) if 2 * norm <= k + 1 else None
 
 
 def _scaled_image(rows: list[list[tuple[int, Ball]]], vector: list[Ball], k: int) -> list[Ball]:
