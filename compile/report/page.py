@@ -162,7 +162,14 @@ def _proofs(result: Report) -> list[str]:
             rows.append([s.name, f"not tried: more than {PROVABLE} states", "", "", "", ""])
         elif s.proof.answer is Answer.PROVEN:
             rows.append(
-                [s.name, f"{s.proof.digits} digits", s.proof.bits, s.proof.steps, s.proof.order, *_short(s.proof_seconds)]
+                [
+                    s.name,
+                    f"{s.proof.digits} digits",
+                    s.proof.bits,
+                    s.proof.steps,
+                    s.proof.order,
+                    *_short(s.proof_seconds),
+                ]
             )
         else:
             rows.append([s.name, f"{s.proof.answer.name}: {s.proof.reason}", s.proof.bits, "", "", ""])
@@ -171,9 +178,7 @@ def _proofs(result: Report) -> list[str]:
     shown = min(result.digits + 2, 40)
     head = ["output", *(s.name for s in proven), "direct evaluation"]
     balls = [*(s.proof.balls for s in proven if s.proof), result.exact.balls]
-    rows = [
-        [f"y[{i}]", *(_ball(column[i], shown) for column in balls)] for i in range(result.network.outputs)
-    ]
+    rows = [[f"y[{i}]", *(_ball(column[i], shown) for column in balls)] for i in range(result.network.outputs)]
     out.append(_table(head, rows, digits_from=1))
     out.append(
         "<p>Each ball is proven to contain the network's exact output: by following the differential equation of the "
@@ -196,7 +201,15 @@ def _bits(result: Report) -> list[str]:
         if s.cost is None:
             continue
         rows = [
-            [r.bits, r.working_bits, f"{r.time:.4g}", r.steps, r.order, r.products, *_short(r.bit_operations, r.seconds)]
+            [
+                r.bits,
+                r.working_bits,
+                f"{r.time:.4g}",
+                r.steps,
+                r.order,
+                r.products,
+                *_short(r.bit_operations, r.seconds),
+            ]
             for r in s.cost.table
         ]
         head = ["correct bits", "working bits", "time", "steps", "order", "products", "bit operations", "seconds"]

@@ -194,8 +194,8 @@ def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
         out[name] = xp.full((count, part[name].shape[1]), xp.nan)
         out[name][alive] = part[name]
     if part["dense"] is not None:
-        begin = float(part["t"].max(initial=0.0))
-        out["dense"] = part["dense"].placed(host(alive), count, float(out["t"].max(initial=0.0)) - begin)
+        later = total["t"].max() if count else 0.0
+        out["dense"] = part["dense"].placed(host(alive), count, float(later))
     return out
 
 

@@ -205,3 +205,8 @@ def _sparse(matrix: Any, x: Array, xp: Any) -> Array:
     blocks, entries, lanes = x.shape
     flat = xp.ascontiguousarray(x.transpose(1, 0, 2)).reshape(entries, blocks * lanes)
     return (matrix @ flat).reshape(-1, blocks, lanes).transpose(1, 0, 2)
+
+
+def largest(array: Array, xp: Any) -> Array:
+    """Largest magnitude over the entries, (block, entry, lane) -> (block, lane); 0 where there are none."""
+    return xp.abs(array).max(axis=1) if array.shape[1] else xp.zeros((array.shape[0], array.shape[2]))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .series import LANES, Array, Series
+from .series import LANES, Array, Series, largest
 from .solution import CODES, Dense, Status, host
 
 EPS = float(np.finfo(float).eps)
@@ -65,10 +65,10 @@ class Run:
         self.cap = xp.full((blocks, LANES), xp.inf)
         self.c, self.rates = series.allocate(settings.order, blocks)
         series.initial_state(self.c, self.inputs)
-        self.first_scale = xp.abs(self.c[0][:, : series.dim]).max(axis=1, initial=1.0)
+        self.first_scale = xp.maximum(largest(self.c[0][:, : series.dim], xp), 1.0)
         m = sum(w.size for w in series.circuit.outputs.values())
         self.results = _Results(xp, batch, series.dim, m)
-        self.results.space[self.ids[live]] = xp.abs(self.c[0][:, : series.dim]).max(axis=1, initial=0.0)[live]
+        self.results.space[self.ids[live]] = largest(self.c[0][:, : series.dim], xp)[live]
         self.pieces: list[tuple[Array, Array, Array]] = []
 
     def go(self, progress: Callable[[int], None], stop: bool = False) -> _Results:
@@ -94,7 +94,7 @@ class Run:
         h = xp.where(last, left, h)
         stuck = self.live & ~(h > 4 * EPS * self.t)
         if bool(stuck.any()):
-            space = xp.abs(c[0][:, :dim]).max(axis=1, initial=0.0)
+            space = largest(c[0][:, :dim], xp)
             grown = ~(space < 1e3 * self.first_scale)
             self._retire(stuck & grown, BLOW_UP, progress)
             self._retire(stuck & ~grown, UNDERFLOW, progress)
@@ -120,7 +120,7 @@ class Run:
             self.cap = xp.where(self.live, xp.inf, self.cap)
         if self.settings.dense:
             self.pieces.append((self.ids[good], begin[good], polynomials[good]))
-        self.results.count(self.ids[good], length[good], order[good], xp.abs(c[0][:, :dim]).max(1, initial=0.0)[good])
+        self.results.count(self.ids[good], length[good], order[good], largest(c[0][:, :dim], xp)[good])
         self._retire(good & last, REACHED, progress)
         spent = self.live & (self.results.steps[self.ids] >= self.settings.max_steps)
         self._retire(spent, MAX_STEPS, progress)
@@ -138,7 +138,7 @@ class Run:
         """
         xp, c, dim, top = self.xp, self.c, self.series.dim, self.settings.order
         left = self.t_end - self.t
-        scale = xp.maximum(xp.abs(c[0][:, :dim]).max(axis=1, initial=0.0), self.settings.atol / self.settings.tol)
+        scale = xp.maximum(largest(c[0][:, :dim], xp), self.settings.atol / self.settings.tol)
         weights = self._weights(scale)
         roots = [None, self._root(1, scale, weights)]
         order = xp.full(self.t.shape, top)
@@ -175,7 +175,7 @@ class Run:
         magnitude = xp.abs(self.c[k][:, : self.series.dim])
         for at, weight in weights:
             magnitude[:, at] *= weight
-        size = magnitude.max(axis=1, initial=0.0)
+        size = largest(magnitude, xp)
         root = (scale / size) ** (1 / k)
         return xp.where(xp.isfinite(size), root, 0.0)
 
@@ -192,7 +192,7 @@ class Run:
         now = h[:, None] * self.c[1][:, :dim]
         scale = xp.maximum(xp.abs(self.c[0][:, :dim]).max(axis=1), self.settings.atol / self.settings.tol)
         allowed = 10 * (order + 1) * self.settings.tol * scale + 1e4 * EPS * (scale + xp.abs(now).max(axis=1))
-        return xp.abs(slope - now).max(axis=1) <= allowed
+        return (xp.abs(slope - now).max(axis=1) <= allowed) & xp.isfinite(allowed)  # inf is no state to be at
 
     def _length(self, h: Array, order: Array) -> Array:
         """Length of the step's piece of curve: Gauss-Legendre on |y'|, 4 nodes."""

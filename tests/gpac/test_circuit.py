@@ -1,6 +1,7 @@
 """Circuits: what is well formed, what the messages say, and the counts."""
 
 import time as clock
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_a_wire_defined_as_itself_is_refused():
     a.define(b)
     b.define(a)
     for outputs in ({"out": a}, {"c": wire("c")}):
-        with pytest.raises(CircuitError, match="algebraic loop: wire '[abc]' is defined as itself"):
+        with pytest.raises(CircuitError, match=r"algebraic loop: wire '[abc]' is defined as itself"):
             Circuit(outputs)
 
 
@@ -80,7 +81,7 @@ def test_sizes_of_forward_outputs_are_checked():
 
 
 def test_one_input_has_one_size():
-    with pytest.raises(ShapeError, match="input 'x' is used with sizes [23] and [23]"):
+    with pytest.raises(ShapeError, match=r"input 'x' is used with sizes [23] and [23]"):
         Circuit({"a": inputs("x", 2), "b": inputs("x", 3)})
 
 
@@ -111,7 +112,7 @@ def test_names_of_outputs_close_loops():
 def mlp(*widths: int) -> Network:
     rng = np.random.default_rng(0)
     layers = []
-    for m, n in zip(widths[:-1], widths[1:], strict=True):
+    for m, n in pairwise(widths):
         layers += [dense(rng.normal(size=(n, m)), rng.normal(size=n)), Tanh()]
     return Network(widths[0], layers[:-1])
 

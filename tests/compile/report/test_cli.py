@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from compile.cli import main
 from onnx import TensorProto, helper, numpy_helper
+
+from compile.cli import main
 
 ROOT = Path(__file__).parents[3]
 RING = ROOT / "examples" / "networks" / "ring_tanh_2_3_1.onnx"

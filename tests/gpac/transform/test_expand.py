@@ -28,7 +28,10 @@ def systems(draw) -> PIVP:
 
     def polynomial() -> sympy.Expr:
         terms = draw(st.lists(st.tuples(SMALL, exponents), max_size=4))
-        return sum((sympy.Rational(c) * sympy.prod(v**k for v, k in zip(variables, e)) for c, e in terms), sympy.S(0))
+        return sum(
+            (sympy.Rational(c) * sympy.prod(v**k for v, k in zip(variables, e, strict=True)) for c, e in terms),
+            sympy.S(0),
+        )
 
     return PIVP({v: polynomial() for v in variables}, {v: draw(SMALL) for v in variables})
 
@@ -121,7 +124,7 @@ def test_u_squared_plus_d_is_an_invariant_of_the_expanded_system():
         if "^2" in name:
             e = polynomial.as_expr()
             assert sympy.expand(sum(sympy.diff(e, v) * r for v, r in field.items())) == 0
-            assert e.subs({v: c for v, c in zip(field, system.initial, strict=True)}) == 1
+            assert e.subs(dict(zip(field, system.initial, strict=True))) == 1
             checked += 1
     assert checked == 4
 
