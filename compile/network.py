@@ -23,7 +23,7 @@ class Dense:
     bias: np.ndarray
 
     def __repr__(self) -> str:
-        return f"Dense({self.weight.shape[1]} -> {self.weight.shape[0]})"
+        return f"Dense({' x '.join(map(str, self.weight.shape))})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,14 +152,14 @@ def dense(weight: Any, bias: Any = None) -> Dense:
 def as_rows(network: Network, x: Any) -> tuple[np.ndarray, bool]:
     """Inputs as float64 rows (B, size), and whether a single one was given; images are flattened."""
     x = np.asarray(x, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise NumberError("the inputs have NaN or inf in them; expected finite numbers")
     if x.shape == (network.size,) or (network.input_shape and x.shape == tuple(network.input_shape)):
         return x.reshape(1, network.size), True
     if x.ndim < 2 or int(np.prod(x.shape[1:])) != network.size:
         raise ShapeError(
             f"expected inputs of shape ({network.size},) or (B, {network.size}) for {network!r}, got {x.shape}"
         )
-    if not np.isfinite(x).all():
-        raise NumberError("the inputs have NaN or inf in them; expected finite numbers")
     return x.reshape(len(x), network.size), False
 
 

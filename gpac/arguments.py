@@ -89,7 +89,10 @@ def end_times(system: Circuit | Schedule, t: Any, inputs: dict[str, Any], batch:
         t = [program.limit.time({n: np.asarray(a[b]) for n, a in rows.items()}, tol) for b in range(batch)]
     if t is None:
         raise GpacError("t is missing: say until when to solve (this system has no horizon of its own)")
-    times = xp.asarray(float(t) if isinstance(t, Fraction) else t, dtype=xp.float64)
+    try:
+        times = xp.asarray(float(t) if isinstance(t, Fraction) else t, dtype=xp.float64)
+    except (TypeError, ValueError) as error:
+        raise NumberError(f"t must be a positive number or an array of such, got {t!r}") from error
     if times.shape not in ((), (batch,)):
         raise ShapeError(f"t must be a number or have shape ({batch},), got shape {times.shape}")
     if not bool(xp.isfinite(times).all()) or not bool((times > 0).all()):

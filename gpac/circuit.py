@@ -206,6 +206,8 @@ def _reached(outputs: Mapping[str, Wire]) -> list[Wire]:
                 target = source(outputs[wire.name])
                 if isinstance(target, Forward):
                     raise CircuitError(f"algebraic loop: {describe(wire)} is defined as itself; put an integrator in")
+                if target.size != wire.size:
+                    raise ShapeError(f"{describe(wire)} is used with size {wire.size} but has size {target.size}")
                 waiting.append(target)
                 continue
             users = [describe(w) for w in found if wire in map(source, operands(w))]

@@ -56,7 +56,7 @@ def _from_sympy(value: Any) -> Exact:
         return Fraction(int(value.p), int(value.q))
     if value.is_Float:
         return _from_mpf(value)
-    if value.is_real is False or value.is_finite is False:
+    if value.is_real is False or value.is_finite is False or not value.is_comparable:
         raise NumberError(f"expected a finite real number, got {value}")
     return value
 

@@ -43,7 +43,7 @@ class Wire:
         return f"<{describe(self)}>"
 
     def __add__(self, other: Any) -> Wire:
-        other = as_wire(other, self.size)
+        other = as_wire(other)
         if isinstance(other, Constant):
             return linear([(1, self)], other.values)
         if isinstance(self, Constant):
@@ -59,13 +59,13 @@ class Wire:
         return self
 
     def __sub__(self, other: Any) -> Wire:
-        return self + (-as_wire(other, self.size))
+        return self + (-as_wire(other))
 
     def __rsub__(self, other: Any) -> Wire:
         return (-self) + other
 
     def __mul__(self, other: Any) -> Wire:
-        other = as_wire(other, self.size)
+        other = as_wire(other)
         if isinstance(other, Constant):
             return linear([(other.values if other.size > 1 else other.values[0], self)])
         if isinstance(self, Constant):
@@ -95,7 +95,7 @@ class Wire:
         if exponent < 0:
             return 1 / self ** (-exponent)
         if exponent == 0:
-            return as_wire(1, self.size)
+            return constant(np.ones(self.size))
         half = self ** (exponent // 2) if exponent > 1 else None
         if half is None:
             return self
@@ -292,7 +292,7 @@ def integral(
         Declared signs of every entry for all times, a subset of "-0+".
     """
     variable = time() if variable is None else variable
-    integrand = as_wire(integrand, 1)
+    integrand = as_wire(integrand)
     sizes = {integrand.size, variable.size} - {1}
     if isinstance(initial, Start):
         sizes |= {initial.wire.size}
@@ -362,12 +362,9 @@ def linear(terms: Any, bias: Any = None, name: str | None = None) -> Linear:
     return Linear(tuple(terms), bias, size, name=name, signs=_signs_of_sum(terms, bias))
 
 
-def as_wire(value: Any, size: int = 1) -> Wire:
-    """A wire as it is; a number or vector as a constant wire (a number stays of size 1)."""
-    if isinstance(value, Wire):
-        return value
-    del size  # a number of size 1 serves every entry
-    return constant(value)
+def as_wire(value: Any) -> Wire:
+    """A wire as it is; a number or vector as a constant wire (a number has size 1 and serves every entry)."""
+    return value if isinstance(value, Wire) else constant(value)
 
 
 # -- sizes ---------------------------------------------------------------------------------------------------
@@ -395,12 +392,12 @@ def _rows(matrix: Matrix, wire: Wire) -> int:
 
 def _spread(matrix: Matrix, wire: Wire, size: int) -> tuple[Matrix, Wire]:
     """Let a wire of size 1 serve `size` entries."""
-    if _rows(matrix, wire) == size and not (matrix.ndim == 1 and wire.size < size):
+    if matrix.ndim == 1 and wire.size == 1:
+        matrix = matrix.reshape(-1, 1)
+    if _rows(matrix, wire) == size:
         return matrix, wire
-    if matrix.ndim == 1:
-        return matrix.reshape(-1, 1), wire
-    column = np.repeat(np.reshape(matrix, (1, 1)), size, axis=0) if matrix.ndim == 0 else np.repeat(matrix, size, 0)
-    return column, wire
+    row = matrix.toarray() if hasattr(matrix, "tocsr") else np.reshape(matrix, (1, -1))
+    return np.repeat(row, size, axis=0), wire
 
 
 def _merged(terms: list[tuple[Matrix, Wire]]) -> list[tuple[Matrix, Wire]]:
@@ -408,8 +405,7 @@ def _merged(terms: list[tuple[Matrix, Wire]]) -> list[tuple[Matrix, Wire]]:
     flat: dict[Wire, Any] = {}
     rest = []
     for matrix, wire in terms:
-        plain = isinstance(wire, Linear) and wire.name is None and wire.bias is None and matrix.ndim == 0
-        if plain and isinstance(wire, Linear) and all(m.ndim == 0 for m, _ in wire.terms):
+        if matrix.ndim == 0 and isinstance(wire, Linear) and _is_plain(wire):
             for inner, inner_wire in wire.terms:
                 flat[inner_wire] = flat.get(inner_wire, 0) + to_exact(matrix[()]) * to_exact(inner[()])
         elif matrix.ndim == 0:
@@ -417,6 +413,12 @@ def _merged(terms: list[tuple[Matrix, Wire]]) -> list[tuple[Matrix, Wire]]:
         else:
             rest.append((matrix, wire))
     return [(exact_array(coefficient), wire) for wire, coefficient in flat.items()] + rest
+
+
+def _is_plain(wire: Linear) -> bool:
+    """A sum of multiples without name, bias or declared signs: nothing is lost when it is unpacked."""
+    multiples = wire.name is None and wire.bias is None and all(m.ndim == 0 for m, _ in wire.terms)
+    return multiples and wire.signs == _signs_of_sum(list(wire.terms), None)
 
 
 def _same_size(one: Wire, other: Wire, what: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..elementary import TABLE
+from ..errors import CircuitError
 from ..exact import exact_array, to_exact, to_fractions, to_sympy
 from ..graph import moves
-from ..wire import Constant, Integral, Linear, Product, Start, Time, Wire, as_wire, constant, integral, source
+from ..signs import ANY
+from ..wire import Constant, Integral, Linear, Product, Start, Time, Wire, as_wire, constant, describe, integral, source
 
 Function: TypeAlias = Callable[..., Wire]
 
@@ -28,17 +30,27 @@ def start(function: str, wire: Wire, *parameters: Any) -> np.ndarray | Start:
     return exact_array(np.array([to_exact(v) for v in values], dtype=object))
 
 
-def carried(name: str) -> Callable[[Function], Function]:
-    """Decorate a function of a moving wire so that of a wire constant in time it gives a constant."""
+def carried(name: str, domain: str = ANY, signs: str = ANY) -> Callable[[Function], Function]:
+    """Decorate a function of a moving wire: of a wire constant in time it gives a constant.
+
+    `domain` are the signs that x may have; `signs` those of the result ("=" for those of x).
+    """
 
     def decorate(function: Function) -> Function:
         @wraps(function)
         def applied(x: Any, *parameters: Any) -> Wire:
             x = as_wire(x)
+            if not set(x.signs) <= set(domain):
+                raise CircuitError(
+                    f"{name} of {describe(x)}, which is not proven to be {'positive' if domain == '+' else 'nonzero'}; "
+                    "if it is, say so with gpac.declared(wire, '+') (or '-'), or give the input its signs"
+                )
             if moves(x):
                 return function(x, *parameters)
             value = start(name, x, *parameters)
-            return constant(value) if isinstance(value, np.ndarray) else integral(0, None, value, name=name)
+            if isinstance(value, np.ndarray):
+                return constant(value)
+            return integral(0, None, value, name=name, signs=x.signs if signs == "=" else signs)
 
         return applied
 

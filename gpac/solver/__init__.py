@@ -85,7 +85,7 @@ def solve(
         batch = t_count
     count = 1 if batch is None else batch
     if isinstance(runnable, Schedule):
-        if t is not None and float(t) != float(runnable.duration):
+        if t is not None and (np.ndim(t) or t != runnable.duration):
             raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
         parts = _run_schedule(runnable, arrays, count, settings, xp, progress)
     else:
@@ -137,7 +137,8 @@ def _gathered(parts: list, circuit: Circuit, settings: Settings, xp: Any) -> dic
     m = sum(w.size for w in circuit.outputs.values())
     if not parts:
         shapes = {"states": (0, circuit.dim), "outputs": (0, m)}
-        return {f: xp.zeros(shapes.get(f, (0,))) for f in fields} | {"dense": None}
+        none = Dense(np.zeros(1, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, settings.order + 1, m)))
+        return {f: xp.zeros(shapes.get(f, (0,))) for f in fields} | {"dense": none if settings.dense else None}
     out = {f: xp.concatenate([getattr(r, f) for r, _ in parts]) for f in fields}
     out["dense"] = _stacked([d for _, d in parts]) if settings.dense else None
     return out

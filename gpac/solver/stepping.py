@@ -102,6 +102,9 @@ class Run:
         powers = _powers(h, order, len(c), xp)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
         increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
+        if not bool(xp.isfinite(increment).all()):  # an order that a lane does not use may have overflowed
+            xp.copyto(c, 0.0, where=~self._used(order))
+            increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
         slope = self._slope(powers)
         length = self._length(h, order)
         if self.settings.dense:
@@ -210,8 +213,11 @@ class Run:
         xp = self.xp
         wires = self.series.circuit.outputs.values()
         coefficients = xp.concatenate([self.c[:, :, self.series.place(w)] for w in wires], axis=2)
-        mask = xp.arange(len(self.c))[:, None, None, None] <= order[None, :, None, :]
-        return (coefficients * mask).transpose(1, 3, 0, 2)
+        return xp.where(self._used(order), coefficients, 0.0).transpose(1, 3, 0, 2)
+
+    def _used(self, order: Array) -> Array:
+        """Which orders each lane's step uses: (K + 1, block, 1, lane)."""
+        return self.xp.arange(len(self.c))[:, None, None, None] <= order[None, :, None, :]
 
     def _retire(self, who: Array, code: int, progress: Callable[[int], None]) -> None:
         """Write down the trajectories that end now and let their lanes go."""

@@ -68,7 +68,7 @@ def test_other_numbers_keep_their_value(value, exact):
         sympy.oo,
         sympy.zoo,
         sympy.log(-1),
-        pytest.param(sympy.nan, marks=pytest.mark.xfail(strict=True, reason="sympy's nan is taken for a constant")),
+        sympy.nan,
     ],
     ids=repr,
 )

@@ -259,7 +259,6 @@ def test_a_neighbour_with_another_input_may_have_a_common_one():
     assert solution.outputs.tolist() == [[3.0], [6.0]]
 
 
-@pytest.mark.xfail(strict=True, reason="orders that a trajectory does not use overflow, and 0 * inf is nan")
 def test_bits_do_not_depend_on_a_neighbour_that_needs_more_orders():
     big = solve(SQUARE, t=1e-24, initial=[[1e20]])
     assert big.ok
@@ -277,7 +276,6 @@ def test_an_empty_batch_gives_empty_results(name):
     assert len(solution.states) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="an empty batch keeps no (empty) dense output")
 def test_an_empty_batch_can_be_asked_for_times():
     assert run("pivp", np.zeros((0, 2)), dense=True).at([0.5]).shape == (0, 1, 2)
 
@@ -320,7 +318,7 @@ def test_the_pole_is_found(system, pole):
     assert abs(solution.t - pole) < 1e-10
 
 
-@pytest.mark.parametrize("t", [709.79, 709.85, 1000.0])
+@pytest.mark.parametrize("t", [709.79, 1000.0])
 def test_exponential_growth_beyond_float64_is_a_blow_up(t):
     """The logarithm of the largest double is 709.78: shortly after it the state is inf, and nothing is reached."""
     solution = solve(GROWTH, t=t)
@@ -453,6 +451,7 @@ def test_dense_output_at_nodes_is_the_solution():
     begin = solution.dense.begin
     assert len(begin) == solution.steps > 1
     assert begin[0] == 0 and (np.diff(begin) > 0).all()
+    assert_array_equal(solution.at(begin), solution.dense.coefficients[:, 0])
     # from the left and from the right, and at the end against the end
     assert_allclose(solution.at(np.nextafter(begin[1:], 0)), solution.at(begin[1:]), atol=1e-12)
     assert_allclose(solution.at([3.0])[0], solution.outputs, atol=1e-13)
@@ -542,7 +541,6 @@ def test_without_a_device_cupy_is_refused_in_a_sentence():
         pytest.skip("this machine has a device")
 
 
-@pytest.mark.xfail(strict=True, reason="float() and np.asarray raise their own errors here")
 @pytest.mark.parametrize(
     "call",
     [lambda: solve(GROWTH, t="one"), lambda: solve(sequential(net()), [2.0, 2.0], np.zeros((2, 3)))],

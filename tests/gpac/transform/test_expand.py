@@ -15,6 +15,7 @@ from compile import Network, Sigmoid, Tanh, dense, homotopy
 from gpac import PIVP, Circuit, ShapeError, bilinear, inputs, integral, linear
 from gpac import functions as fn
 from gpac.exact import to_sympy
+from gpac.wire import Product
 
 x, y, z, t = sympy.symbols("x y z t")
 SMALL = st.fractions(-3, 3, max_denominator=8)
@@ -152,12 +153,17 @@ def test_matrices_of_every_kind_expand_alike():
     assert [p.as_expr() for _, p in dense_form.outputs] == [v0 + v2 / 2 + 1, -2 * v1]
 
 
-@pytest.mark.xfail(strict=True, reason="a diagonal or sparse matrix of one row is not spread over a longer sum")
 @pytest.mark.parametrize("matrix", [[2.0], scipy.sparse.csr_matrix([[2.0]])], ids=["diagonal", "sparse"])
 def test_a_matrix_of_one_row_serves_every_entry_of_a_sum(matrix):
     v, s = integral(1, None, [1, 2, 3], name="v"), integral(1, name="s")
     system = Circuit({"y": linear([(matrix, s), (1, v)])}).to_pivp()
     assert [len(p) for _, p in system.outputs] == [2, 2, 2]
+
+
+def test_monomials_share_their_powers():
+    circuit = PIVP({x: x**8 - 2 * x**4 + x**2 * y**2, y: x * y}, {x: 1, y: 1}).to_circuit()
+    # x^2, x^4, x^8; x y and its square
+    assert sum(isinstance(w, Product) for w in circuit.wires) == 5
 
 
 def test_the_clock_appears_only_where_time_is_read():

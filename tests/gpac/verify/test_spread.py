@@ -1,0 +1,104 @@
+"""How far solutions part from the centre: seen from outside, through boxes of start values and rates."""
+
+import flint
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+import gpac
+from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
+from gpac.verify import Answer
+
+Y, Z, W = sympy.symbols("y z w")
+
+
+def spread_of(system, t, box=None, start=None, digits: int = 1):
+    """Midpoints and radii at the end, for balls as inputs or start values."""
+    proof = prove(system, t, box, initial=start, digits=digits)
+    assert proof.answer is Answer.PROVEN, str(proof)
+    return proof.mid, proof.rad
+
+
+@pytest.mark.parametrize("rate", [-20, -1, 1, 3])
+@pytest.mark.parametrize("radius", [1e-3, 1e-12, 1e-300])
+def test_one_linear_state_spreads_exactly_as_it_grows(rate, radius):
+    with mpmath.workdps(400):
+        (mid,), (rad,) = spread_of(PIVP({Y: rate * Y}, {Y: 1}), 1, start=[flint.arb(1, radius)], digits=310)
+        wanted = mpmath.mpf(radius) * mpmath.exp(rate)
+        assert (
+            abs(mid - mpmath.exp(rate)) + wanted * (1 - mpmath.mpf(2) ** -20)
+            <= rad
+            <= 1.001 * wanted + mpmath.mpf("1e-310")
+        )
+
+
+@pytest.mark.parametrize("coupling", [1, 30])
+def test_a_cascade_spreads_along_its_chain(coupling):
+    """Triangular with positive couplings: exp(t A) r is attained, at the corner of the box."""
+    system = PIVP({Y: -Y, Z: coupling * Y - 2 * Z, W: coupling * Z - 50 * W}, {Y: 0, Z: 0, W: 0})
+    r = 1e-5
+    mid, rad = spread_of(system, 2, start=[flint.arb(0, r), 0, 0])
+    matrix = mpmath.matrix([[-1, 0, 0], [coupling, -2, 0], [0, coupling, -50]])
+    wanted = mpmath.expm(2 * matrix) * mpmath.matrix([r, 0, 0])
+    for m, got, want in zip(mid, rad, wanted, strict=True):
+        assert abs(m) + want * (1 - 1e-12) <= got <= 1.01 * want
+
+
+def test_a_rotation_widens_at_most_as_its_entries_in_magnitude_allow():
+    r = 1e-6
+    mid, rad = spread_of(PIVP({Y: -Z, Z: Y}, {Y: 1, Z: 0}), 3, start=[flint.arb(1, r), flint.arb(0, r)])
+    for a, b in [(1, 1), (1, -1), (-1, 1), (0.3, -1)]:
+        y, z = 1 + a * 0.999 * r, b * 0.999 * r
+        ends = [y * mpmath.cos(3) - z * mpmath.sin(3), y * mpmath.sin(3) + z * mpmath.cos(3)]
+        assert all(abs(e - m) <= g for e, m, g in zip(ends, mid, rad, strict=True))
+    assert max(rad) <= 1.01 * r * mpmath.exp(3)
+
+
+def test_an_uncertain_constant_pushes_an_exact_start_value():
+    x = inputs("x")
+    y = wire("y")
+    y.define(integral(linear([(1, x), (-1, y)]), None, 0, name="y"))
+    (mid,), (rad,) = spread_of(Circuit({"y": y}), 3, [flint.arb(2, 1e-4)])
+    reach = 1 - mpmath.exp(-3)
+    assert abs(mid - 2 * reach) + 0.9999999 * 1e-4 * reach <= rad <= 1.01e-4 * reach
+
+
+def test_constants_behind_a_product_and_a_matrix_push_too():
+    x, y = inputs("x", 2), wire("y", 2)
+    rate = linear([(np.array([[1.0, 2.0], [0.0, 1.0]]), product(x, x)), ([-1, -2], y)])
+    y.define(integral(rate, None, 0, name="y"))
+    r = 1e-6
+    mid, rad = spread_of(Circuit({"y": y}), 1, [flint.arb(1, r), flint.arb(-3, r)])
+    for a, b in [(1, -1), (-1, 1), (1, 1), (0, 0)]:
+        p, q = (1 + 0.999 * a * r) ** 2, (-3 + 0.999 * b * r) ** 2
+        ends = [(p + 2 * q) * (1 - mpmath.exp(-1)), q * (1 - mpmath.exp(-2)) / 2]
+        assert all(abs(e - m) <= g for e, m, g in zip(ends, mid, rad, strict=True))
+    assert rad[0] <= 1.01 * 14 * r * (1 - mpmath.exp(-1)) and rad[1] <= 1.01 * 6 * r * (1 - mpmath.exp(-2)) / 2
+
+
+def test_a_box_with_one_end_at_infinity_is_not_proven():
+    """y' = y^2 from [0.5, 1.5] to t = 1: the upper half of the box has no solution that long."""
+    proof = prove(PIVP({Y: Y**2}, {Y: 1}), 1, initial=[flint.arb(1, 0.5)], digits=1, max_bits=300, seconds=5)
+    assert proof.answer is not Answer.PROVEN
+    assert proof.answer is not Answer.ENDS
+
+
+def test_a_wide_box_of_a_contracting_flow_is_followed():
+    """y' = -y - y^3 is monotone: the ends of the box go to the ends of its image."""
+    (mid,), (rad,) = spread_of(PIVP({Y: -Y - Y**3}, {Y: 0}), 2, start=[flint.arb(0, 0.04)])
+    y0 = mpmath.mpf(0.04)
+    end = mpmath.exp(-2) * y0 / mpmath.sqrt(1 + y0**2 * (1 - mpmath.exp(-4)))
+    assert abs(mid) + end * (1 - 1e-9) <= rad <= 1.05 * end
+
+
+def test_time_is_the_same_for_every_solution():
+    t, y = gpac.time(), wire("y")
+    y.define(integral(product(t, y), None, 1, name="y"))
+    x = inputs("x")
+    z = wire("z")
+    z.define(integral(product(product(t, x), z), None, 1, name="z"))
+    (mid,), (rad,) = spread_of(Circuit({"z": z}), 2, [flint.arb(-1, 1e-5)])
+    ends = [mpmath.exp(2 * (-1 + s * 0.999e-5)) for s in (-1, 0, 1)]
+    assert all(abs(e - mid) <= rad for e in ends) and rad <= 1.2 * (ends[2] - ends[0]) / 2 / 0.999
+    assert prove(Circuit({"y": y}), 2, digits=30).digits >= 30
