@@ -23,7 +23,7 @@ class Dense:
     bias: np.ndarray
 
     def __repr__(self) -> str:
-        return f"Dense({' x '.join(map(str, self.weight.shape))})"
+        return f"Dense({' -> '.join(map(str, self.weight.shape[::-1]))})"
 
 
 @dataclass(frozen=True, eq=False)

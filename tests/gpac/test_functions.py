@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpac
-from gpac import Circuit, CircuitError, NumberError, constant, declared, inputs
+from gpac import Circuit, CircuitError, constant, declared, inputs
 from gpac import functions as fn
 
 FUNCTIONS = {
@@ -130,7 +130,7 @@ def test_domains_must_be_declared(function):
 
 @pytest.mark.parametrize(("function", "value"), [(fn.log, -1), (fn.log, 0), (fn.sqrt, -2), (fn.reciprocal, 0)])
 def test_constants_outside_the_domain_are_refused(function, value):
-    with pytest.raises(NumberError):
+    with pytest.raises(CircuitError, match="not proven to be (positive|nonzero)"):
         function(constant(value))
 
 
