@@ -62,6 +62,9 @@ def batch_inputs(system: Circuit | Schedule, inputs: Any, xp: Any) -> tuple[dict
             raise ShapeError(f"input {name!r} must have shape ({width},) or (B, {width}), got {array.shape}")
         if not bool(xp.isfinite(array).all()):
             raise NumberError(f"input {name!r} has NaN or inf in it; expected finite numbers")
+        check_signs(
+            name, system.input_signs[name], bool((array < 0).any()), bool((array == 0).any()), bool((array > 0).any())
+        )
         if array.ndim == 2:
             sizes.add(len(array))
         arrays[name] = array
@@ -70,6 +73,13 @@ def batch_inputs(system: Circuit | Schedule, inputs: Any, xp: Any) -> tuple[dict
     batch = sizes.pop() if sizes else None
     count = 1 if batch is None else batch
     return {n: xp.broadcast_to(a, (count, a.shape[-1])).T for n, a in arrays.items()}, batch
+
+
+def check_signs(name: str, declared: str, negative: bool, zero: bool, positive: bool) -> None:
+    """Raise `NumberError` if an input holds a sign that its circuit declared it never has."""
+    for found, sign, word in ((negative, "-", "negative"), (zero, "0", "zero"), (positive, "+", "positive")):
+        if found and sign not in declared:
+            raise NumberError(f"input {name!r} was declared to have signs {declared!r} only, got a {word} number")
 
 
 def _floats(value: Any, name: str, xp: Any) -> Any:

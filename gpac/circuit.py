@@ -69,7 +69,8 @@ class Circuit:
                     f"{describe(wire)} integrates with respect to {describe(wire.variable)}, which is not "
                     "reached through integrators or time: it never moves, so the integral would stay put"
                 )
-        return _in_order(self._reached, self.source)
+        names = {self.source(wire): name for name, wire in self.outputs.items()}
+        return _in_order(self._reached, self.source, names)
 
     @cached_property
     def _reached(self) -> list[Wire]:
@@ -102,6 +103,11 @@ class Circuit:
     def inputs(self) -> Mapping[str, int]:
         """Names and sizes of the inputs."""
         return {w.key: w.size for w in self.wires if isinstance(w, Input)}
+
+    @cached_property
+    def input_signs(self) -> Mapping[str, str]:
+        """What is declared of the signs of the inputs, by name."""
+        return {w.key: w.signs for w in self.wires if isinstance(w, Input)}
 
     @cached_property
     def integrals(self) -> tuple[Integral, ...]:
@@ -228,7 +234,7 @@ def _check_inputs(wires: list[Wire]) -> None:
             raise ShapeError(f"input {wire.name!r} is used with sizes {sizes[wire.key]} and {wire.size}")
 
 
-def _in_order(wires: list[Wire], source: Any) -> tuple[Wire, ...]:
+def _in_order(wires: list[Wire], source: Any, names: dict[Wire, str]) -> tuple[Wire, ...]:
     graph: dict[Wire, list[Wire]] = {}
     for wire in wires:
         needs = operands(wire)
@@ -238,11 +244,11 @@ def _in_order(wires: list[Wire], source: Any) -> tuple[Wire, ...]:
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise CircuitError(_loop_message(error.args[1])) from None
+        raise CircuitError(_loop_message(error.args[1], names)) from None
 
 
-def _loop_message(loop: list[Wire]) -> str:
-    path = " <- ".join(describe(w) for w in reversed(loop))
+def _loop_message(loop: list[Wire], names: dict[Wire, str]) -> str:
+    path = " <- ".join(describe(w) if w.name or w not in names else f"output {names[w]!r}" for w in reversed(loop))
     if any(isinstance(w, Integral) for w in loop):
         return f"the rate of an integrator depends on itself without delay: {path}; no polynomial system defines it"
     return f"algebraic loop: {path}; a loop must pass through an integrator"

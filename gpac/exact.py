@@ -22,8 +22,9 @@ Exact: TypeAlias = Any
 def to_exact(value: Any) -> Exact:
     """The exact number that `value` is: a `Fraction`, or a constant sympy expression.
 
-    Accepts int, float (the dyadic rational it is), NumPy scalars, `Fraction`, `Decimal`, mpmath `mpf`
-    (dyadic) and constant real sympy expressions. Raises `NumberError` for anything else, NaN and inf.
+    Accepts int, float (the dyadic rational it is), NumPy scalars, `Fraction`, `Decimal`, text such as "1/3" or
+    "0.1", mpmath `mpf` (dyadic) and constant real sympy expressions. Raises `NumberError` for anything else,
+    NaN and inf.
 
     >>> to_exact(0.1) == Fraction(1, 10), to_exact(0.5)
     (False, Fraction(1, 2))

@@ -54,6 +54,14 @@ class Schedule:
         return needed
 
     @property
+    def input_signs(self) -> Mapping[str, str]:
+        """What is declared of the signs of the inputs, by name, where a phase first reads them."""
+        signs: dict[str, str] = {}
+        for phase in self.phases:
+            signs = dict(phase.circuit.input_signs) | signs
+        return signs
+
+    @property
     def outputs(self) -> Mapping[str, Wire]:
         """Wires read at the end of the last phase."""
         return self.phases[-1].circuit.outputs

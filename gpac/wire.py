@@ -103,6 +103,8 @@ class Wire:
         return product(square, self) if exponent % 2 else square
 
     def __rmatmul__(self, matrix: Any) -> Wire:
+        if np.ndim(matrix) != 2 and not hasattr(matrix, "tocsr"):
+            raise ShapeError(f"expected a matrix before @, got shape {np.shape(matrix)}; a vector multiplies with *")
         return linear([(matrix, self)])
 
 
@@ -294,6 +296,10 @@ def integral(
     variable = time() if variable is None else variable
     integrand = as_wire(integrand)
     sizes = {integrand.size, variable.size} - {1}
+    if isinstance(initial, Wire):
+        raise CircuitError(
+            f"the initial value must be exact numbers, got {describe(initial)}; add the wire to the integral"
+        )
     if isinstance(initial, Start):
         sizes |= {initial.wire.size}
     else:
@@ -333,7 +339,20 @@ def bilinear(subscripts: str, left: Wire, right: Wire, left_shape: tuple, right_
     for side, shape in ((left, left_shape), (right, right_shape)):
         if int(np.prod(shape)) != side.size:
             raise ShapeError(f"{describe(side)} has size {side.size}, which is not the shape {tuple(shape)}")
-    return Product(left, right, (subscripts.replace(" ", ""), tuple(left_shape), tuple(right_shape)))
+    subscripts = subscripts.replace(" ", "")
+    try:
+        np.einsum(subscripts, np.zeros(left_shape), np.zeros(right_shape))
+    except ValueError as error:
+        raise ShapeError(f"einsum {subscripts!r} of shapes {left_shape} and {right_shape}: {error}") from None
+    if "->" not in subscripts or _clashing(subscripts, left_shape, right_shape):
+        raise ShapeError(f"expected einsum letters of one extent each, like 'ij,jk->ik', got {subscripts!r}")
+    return Product(left, right, (subscripts, tuple(left_shape), tuple(right_shape)))
+
+
+def _clashing(subscripts: str, left_shape: tuple, right_shape: tuple) -> bool:
+    letters = subscripts.split("->")[0].replace(",", "")
+    seen: dict[str, int] = {}
+    return any(seen.setdefault(c, n) != n for c, n in zip(letters, (*left_shape, *right_shape), strict=True))
 
 
 def linear(terms: Any, bias: Any = None, name: str | None = None) -> Linear:
@@ -347,6 +366,8 @@ def linear(terms: Any, bias: Any = None, name: str | None = None) -> Linear:
     bias : number or vector (m,), optional
     """
     terms = [(_matrix(m), w) for m, w in terms]
+    if not terms:
+        raise ShapeError("expected at least one term in a sum; gpac.constant makes a constant wire")
     bias = None if bias is None else np.atleast_1d(exact_array(bias))
     sizes = {_rows(m, w) for m, w in terms} | ({len(bias)} if bias is not None else set())
     if len(sizes - {1}) > 1:

@@ -64,7 +64,8 @@ class Run:
         self.t = xp.zeros((blocks, LANES))
         self.cap = xp.full((blocks, LANES), xp.inf)
         self.c, self.rates = series.allocate(settings.order, blocks)
-        series.initial_state(self.c, self.inputs)
+        with np.errstate(all="ignore"):
+            series.initial_state(self.c, self.inputs)
         self.first_scale = xp.maximum(largest(self.c[0][:, : series.dim], xp), 1.0)
         m = sum(w.size for w in series.circuit.outputs.values())
         self.results = _Results(xp, batch, series.dim, m)

@@ -9,7 +9,7 @@ from math import ceil
 from threading import RLock
 from typing import Any
 
-from ..arguments import System, as_runnable, named_inputs
+from ..arguments import System, as_runnable, check_signs, named_inputs
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
@@ -162,6 +162,8 @@ def _exact_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, list[Any
         if len(entries) != width or any(hasattr(v, "__len__") for v in entries):
             raise ShapeError(f"input {name!r} must be {width} numbers (one trajectory), got shape {np.shape(value)}")
         out[name] = [v if type(v).__name__ == "arb" else to_exact(v) for v in entries]
+        for ball in map(to_arb, out[name]):
+            check_signs(name, system.input_signs[name], not ball >= 0, ball.contains(0), not ball <= 0)
     return out
 
 
