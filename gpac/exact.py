@@ -77,7 +77,7 @@ def exact_array(values: Any) -> np.ndarray:
     >>> exact_array([1, 0.5]).dtype, exact_array([Fraction(1, 3)]).dtype
     (dtype('float64'), dtype('O'))
     """
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else _array_of(values)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         array = array.astype(np.float64, copy=False)
         if not np.isfinite(array).all():
@@ -90,6 +90,18 @@ def exact_array(values: Any) -> np.ndarray:
         exact[index] = to_exact(value)
     doubles = all(isinstance(v, Fraction) and _is_double(v) for v in exact.flat)
     return exact.astype(np.float64) if doubles else exact
+
+
+def _array_of(values: Any) -> np.ndarray:
+    """Numbers or nested lists of them as an array that has rounded none: NumPy makes one kind of mixed ones."""
+    array = np.asarray(values)
+    return array if array.dtype.kind in "fiub" and _of_one_kind(values) else np.array(values, dtype=object)
+
+
+def _of_one_kind(values: Any) -> bool:
+    if not isinstance(values, (list, tuple)):
+        return True
+    return len({type(v) for v in values}) <= 1 and all(map(_of_one_kind, values))
 
 
 def _is_double(value: Fraction) -> bool:
@@ -144,6 +156,15 @@ def to_arb(value: Any) -> Any:
     return _symbolic_ball(value)
 
 
+FUNCTIONS = frozenset(
+    (
+        *("Abs", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan"),
+        *("sinh", "cosh", "tanh", "coth", "sech", "csch", "asinh", "acosh", "atanh", "erf", "erfc", "gamma"),
+    )
+)
+"""sympy functions of one argument that flint has under the same name."""
+
+
 def _symbolic_ball(expression: Any) -> Any:
     """Evaluate a constant sympy expression in ball arithmetic, node by node."""
     import flint
@@ -165,12 +186,10 @@ def _symbolic_ball(expression: Any) -> Any:
         return _product(arguments)
     if expression.is_Pow:
         return _power(arguments[0], expression.exp, arguments[1])
-    method = {"log": "log", "exp": "exp", "Abs": "__abs__", "asin": "asin", "acos": "acos"}
     name = type(expression).__name__
-    name = method.get(name, name)
-    if not hasattr(flint.arb, name):
+    if name not in FUNCTIONS or len(arguments) != 1:
         raise NumberError(f"the constant {expression} uses {name}, which has no ball version here")
-    return getattr(arguments[0], name)()
+    return abs(arguments[0]) if name == "Abs" else getattr(arguments[0], name)()
 
 
 def _product(balls: list[Any]) -> Any:

@@ -30,6 +30,8 @@ from .neurons import activated, argument, linear_wire, pair_invariant
 
 ROUNDING = 1 + 1e-9
 """Covers the rounding of float64 sums of fewer than 10^6 non-negative terms."""
+TINY = 1e-300
+"""Covers what underflow takes from a product."""
 
 
 def relaxation(network: Network, rate: int | Fraction = 1) -> Circuit:
@@ -171,6 +173,6 @@ def _norms(layers: tuple[Dense | Scale, ...], norm: float, offset: float) -> tup
             size, shift = float(np.abs(layer.weight).sum(axis=1).max()), layer.bias
         else:
             size, shift = float(np.abs(to_floats(layer.factor)).max()), layer.offset
-        norm = norm * size * ROUNDING
-        offset = (offset * size + float(np.abs(to_floats(shift)).max())) * ROUNDING
+        norm = norm * size * ROUNDING + TINY
+        offset = (offset * size + float(np.abs(to_floats(shift)).max())) * ROUNDING + TINY
     return norm, offset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from threading import RLock
@@ -15,7 +16,7 @@ from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
 from ..schedule import Schedule
 from .enclose import Ends, Limits, Reached, Stuck, run
-from .proof import Answer, Proof, to_mpf_exactly
+from .proof import Answer, Proof, dyadic_to_mpf
 from .reference import reference
 
 __all__ = ["Answer", "Proof", "prove", "reference"]
@@ -80,41 +81,47 @@ def prove(
     end = _end_time(runnable, t, given, digits)
     deadline = None if seconds is None else clock.monotonic() + seconds
     limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
+    with _PRECISION:
+        far = _distance_from_limit(runnable, given, end, digits)
+        if far is not None and not far < to_arb(Fraction(1, 10**digits)):
+            reason = f"At t = {float(end):.6g} the bound on the distance from the limit is only {float(far):.2g}."
+            return Proof(Answer.UNKNOWN, reason=reason)
+        return _with_rising_precision(runnable, end, given, limits, progress or (lambda _: None), digits, max_bits, far)
+
+
+def _with_rising_precision(
+    system: Circuit | Schedule,
+    end: Any,
+    given: dict,
+    limits: Limits,
+    progress: Callable[[float], None],
+    digits: int,
+    max_bits: int,
+    far: Any,
+) -> Proof:
+    """Run at more and more bits until the balls are narrow enough, or more bits make them no narrower."""
     boxes = any(_is_box(v) for entries in given.values() for v in entries)
     goal = digits * LOG2_10
-    bits, reached = ceil(goal) + 32 + 2 * (_phase_count(runnable) - 1), Fraction(0)
-    with _PRECISION:
-        while bits <= max_bits:
-            outcome, last = _attempt(runnable, end, given, limits, progress or (lambda _: None), bits)
-            if isinstance(outcome, Ends):
-                return _ends(outcome, bits, digits, end)
-            if isinstance(outcome, Reached):
-                balls = _with_limit(runnable, outcome, given, end, bits)
-                missing = _missing_bits(balls, goal)
-                if missing <= 0 or (boxes and missing < float("inf")):
-                    return Proof(
-                        Answer.PROVEN,
-                        balls,
-                        _names(runnable),
-                        "",
-                        None,
-                        float(last),
-                        bits,
-                        outcome.steps,
-                        outcome.order,
-                    )
-                bits = bits + ceil(missing) + 8 if missing < float("inf") else 2 * bits
-                continue
-            reached = last
-            if not outcome.wide or (boxes and bits > 4 * goal + 256):
-                return _unknown(outcome, reached, bits)
+    bits = ceil(goal) + 32 + 2 * (_phase_count(system) - 1)
+    missing, reached = float("inf"), 0.0
+    while bits <= max_bits:
+        outcome, last = _attempt(system, end, given, limits, progress, bits)
+        reached = float(last)
+        if isinstance(outcome, Ends):
+            return _ends(outcome, bits, digits, end)
+        if isinstance(outcome, Reached):
+            balls = _all_outputs(outcome, far, bits)
+            before, missing = missing, _missing_bits(balls, goal)
+            if missing <= 0 or (boxes and before - missing < 4):
+                figures = (reached, bits, outcome.steps, outcome.order)
+                return Proof(Answer.PROVEN, balls, _names(system), "", None, *figures)
+            bits = bits + ceil(missing) + 8 if missing < float("inf") else 2 * bits
+        elif not outcome.wide or (boxes and bits > 4 * goal + 256):
+            return _unknown(outcome, reached, bits)
+        else:
             bits = max(2 * bits, 64)
-    return Proof(
-        Answer.UNKNOWN,
-        reason=f"More than {max_bits} bits would be needed; the last try got to t = {float(reached):.6g}.",
-        reached=float(reached),
-        bits=bits,
-    )
+    reason = f"More than {max_bits} bits would be needed; the last try got to t = {reached:.6g}."
+    return Proof(Answer.UNKNOWN, reason=reason, reached=reached, bits=bits)
 
 
 def _attempt(
@@ -137,8 +144,10 @@ def _attempt(
                 limits,
                 _share(progress, number, len(system.phases)),
             )
-            if not isinstance(outcome, Reached):
-                return outcome, done + (outcome.t if isinstance(outcome, Stuck) else 0)
+            if isinstance(outcome, Ends):
+                return replace(outcome, low=outcome.low + done, high=outcome.high + done), done
+            if isinstance(outcome, Stuck):
+                return outcome, done + outcome.t
             values |= outcome.outputs
             steps, order, done = steps + outcome.steps, max(order, outcome.order), done + phase.duration
         outputs = {name: values[name] for name in system.outputs}
@@ -188,15 +197,24 @@ def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> A
     return end
 
 
-def _with_limit(system: Circuit | Schedule, outcome: Reached, given: dict, end: Any, bits: int) -> tuple[Any, ...]:
+def _distance_from_limit(system: Circuit | Schedule, given: dict, end: Any, digits: int) -> Any:
+    """Upper bound on the distance of every output from its limit at the end; None for an exact program."""
+    import flint
+
+    if system.program.limit is None:
+        return None
+    with flint.ctx.workprec(ceil(digits * LOG2_10) + 64):
+        return system.program.limit.error(given, end).abs_upper()
+
+
+def _all_outputs(outcome: Reached, far: Any, bits: int) -> tuple[Any, ...]:
     """All output balls, widened by the distance from the limit where the program has one."""
     import flint
 
     balls = [ball for entries in outcome.outputs.values() for ball in entries]
-    if system.program.limit is None:
+    if far is None:
         return tuple(balls)
     with flint.ctx.workprec(bits):
-        far = system.program.limit.error(given, end).abs_upper()
         return tuple(ball + flint.arb(0, far) for ball in balls)
 
 
@@ -229,12 +247,11 @@ def _names(system: Circuit | Schedule) -> tuple[str, ...]:
 
 
 def _ends(outcome: Ends, bits: int, digits: int, end: Any) -> Proof:
-    low, high = to_mpf_exactly(outcome.low), to_mpf_exactly(outcome.high)
     import flint
 
     with flint.ctx.workprec(bits):
-        ball = outcome.low.union(outcome.high)
-        shown = ball.str(digits, radius=True)
+        shown = to_arb(outcome.low).union(to_arb(outcome.high)).str(digits, radius=True)
+    low, high = dyadic_to_mpf(outcome.low), dyadic_to_mpf(outcome.high)
     reason = f"The end lies in {shown}, before t = {end}."
     return Proof(Answer.ENDS, (), (), reason, (low, high), float(low), bits, outcome.steps, outcome.order)
 

@@ -119,10 +119,11 @@ class BallSeries:
         left, right = (c[side] for side in self.sides[wire])
         if wire.einsum is None:
             return [_convolve(_entry(left, i), _entry(right, i), k) for i in entries]
-        out = [flint.arb(0)] * wire.size
+        out = dict.fromkeys(entries, flint.arb(0))
         for o, i, j in self.pairs[wire]:
-            out[o] = out[o] + _convolve(left[i], right[j], k)
-        return [out[i] for i in entries]
+            if o in out:
+                out[o] = out[o] + _convolve(left[i], right[j], k)
+        return list(out.values())
 
     def _initial(self, wire: Integral, values: Values) -> list[Ball]:
         if isinstance(wire.initial, Start):
@@ -177,7 +178,8 @@ class BallMatrix:
         if self.kind == 3:
             rows = self.rows if entries is None else [self.rows[i] for i in entries]
             return [sum((a * x[j] for j, a in row), flint.arb(0)) for row in rows]
-        product = (self.dense * flint.arb_mat(len(x), 1, x)).entries()
+        known = [flint.arb.nan() if b is None else b for b in x]  # an entry not followed must not pass for zero
+        product = (self.dense * flint.arb_mat(len(x), 1, known)).entries()
         return product if entries is None else [product[i] for i in entries]
 
     def row(self, i: int) -> list[tuple[int, Ball]]:
@@ -263,7 +265,9 @@ def groups(series: BallSeries) -> list[Group]:
                 clusters.setdefault(find((w, i)), {}).setdefault(w, []).append(i)
     clock = [w for w in moving if isinstance(w, Time)]
     return [
-        {w: [0] if w in clock else group[w] for w in moving if w in clock or w in group} for group in clusters.values()
+        {w: [0] if w in clock else group[w] for w in moving if w in clock or w in group}
+        for group in clusters.values()
+        if any(isinstance(w, Integral) for w in group)  # else no integrator reads these entries
     ]
 
 
@@ -271,10 +275,13 @@ def still_entries(series: BallSeries, group: Group) -> Values:
     """The constant units that a group reads, as balls; None for entries that it does not read."""
     found: Values = {}
     for wire, entries in group.items():
-        wanted = None if len(entries) == wire.size else set(entries)
+        wanted = set(entries)
         for i, operand, j in _links(wire, series):
-            if operand in series.still and (wanted is None or i in wanted):
+            if operand in series.still and i in wanted:
                 found.setdefault(operand, [None] * operand.size)[j] = series.still[operand][j]
+        for matrix, operand in series.matrices[wire] if isinstance(wire, Linear) else []:
+            if operand in series.still and matrix.kind == 2:  # dense: every row reads every entry
+                found[operand] = list(series.still[operand])
     return found
 
 

@@ -59,10 +59,10 @@ class Stuck:
 
 @dataclass(frozen=True)
 class Ends:
-    """The solution ends between `low` and `high` (exact balls), before the time asked for."""
+    """The solution ends between `low` and `high` (dyadic numbers), before the time asked for."""
 
-    low: Ball
-    high: Ball
+    low: Fraction
+    high: Fraction
     tight: bool
     steps: int
     order: int
@@ -90,7 +90,7 @@ def run(
         if isinstance(outcome, Stuck):
             return outcome
         if outcome is not None:  # the other parts need to exist up to this time only
-            ends, end = outcome, to_fraction(outcome.low)
+            ends, end = outcome, outcome.low
         progress((number + 1) / len(parts))
     if ends is not None:
         return ends
@@ -127,6 +127,10 @@ class _Part:
                 return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
             if self.limits.stop():
                 return found or self._stuck("the time allowed was used up", t, wide=False)
+            if len(self.keys) == 1 and self.steps < 3:  # early, while the balls are narrow
+                found = self._pole(state, t, end)
+                if found:
+                    return found
             moved = self._step(state, t, to_arb(end) - to_arb(t))
             if moved is None:
                 return found or self._stuck("no step could be proven, however short", t, wide=True)
@@ -150,11 +154,11 @@ class _Part:
         pole = time_to_pole(self.series, self.integrals, state)
         if pole is None:
             return None
-        low, high = (to_arb(t) + pole).lower(), (to_arb(t) + pole).upper()
-        if not high < to_arb(end):
+        low, high = to_fraction((to_arb(t) + pole).lower()), to_fraction((to_arb(t) + pole).upper())
+        if not to_arb(high) < to_arb(end):
             return None
         alone = len(self.keys) == 1  # else another entry may end before
-        return Ends(low if alone else to_arb(t), high, alone, self.steps, self.order)
+        return Ends(low if alone else t, high, alone, self.steps, self.order)
 
     def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
         """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.
@@ -166,7 +170,7 @@ class _Part:
             start[w][i] = state[w][i].mid() if self.centred else state[w][i]
         c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre)
         h = _dyadic(self._radius(c) * 2.0 ** (-flint.ctx.prec / self.order))
-        step, moved = (left, END) if not left.abs_upper() > to_arb(h) else (to_arb(h), h)
+        step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
         for _ in range(40):
             if not h > 0:
                 return None
@@ -196,9 +200,11 @@ class _Part:
             return spread(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
 
     def _small(self, rest: dict[Wire, list[Ball]], state: Values) -> bool:
-        """Whether the tail is not far above the rounding level."""
+        """Whether the tail is not far above the rounding level, or above the width that the balls carry."""
         bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
-        return all(rest[w][i] <= bound for w, entries in self.integrals.items() for i in entries)
+        if not self.centred:
+            bound = bound + sum((state[w][i].rad() for w, i in self.keys), flint.arb(0)) / 2**8
+        return all(rest[w][i] <= bound for w, i in self.keys)
 
     def _radius(self, c: Values) -> float:
         """Estimated radius of convergence: the root test on the last third of the coefficients."""

@@ -88,13 +88,20 @@ class Proof:
     def __str__(self) -> str:
         if self.answer is not Answer.PROVEN:
             return f"{self.answer.name}: {self.answer.value} {self.reason}".strip()
-        shown = min(self.digits, 60)
-        rows = [f"{n} = {b.str(shown, radius=True)}" for n, b in zip(self.names, self.balls, strict=True)]
+        digits = min(self.digits, 60)
+        rows = [f"{n} = {_shown(b, digits)}" for n, b in zip(self.names, self.balls, strict=True)]
         return "\n".join(rows)
 
     def __repr__(self) -> str:
         what = f"{self.digits} digits of {len(self.balls)} outputs" if self.answer is Answer.PROVEN else self.reason
         return f"Proof({self.answer.name}: {what})"
+
+
+def _shown(ball: Any, digits: int) -> str:
+    """A ball with so many digits after the point."""
+    man, exp = ball.abs_upper().man_exp()
+    before = max(0, int((int(man).bit_length() + int(exp)) * 0.30103) + 1)
+    return str(ball.str(max(1, digits + before), radius=True))
 
 
 EXACT_DIGITS = 10**6
@@ -132,6 +139,14 @@ def to_mpf_exactly(ball: Any) -> Any:
 
     man, exp = ball.man_exp()
     return mpmath.mp.make_mpf(from_man_exp(int(man), int(exp)))
+
+
+def dyadic_to_mpf(value: Fraction) -> Any:
+    """A fraction with a power of two below the line as the mpmath number that it is."""
+    import mpmath
+    from mpmath.libmp import from_man_exp
+
+    return mpmath.mp.make_mpf(from_man_exp(value.numerator, 1 - value.denominator.bit_length()))
 
 
 def to_fraction(ball: Any) -> Fraction:

@@ -22,7 +22,7 @@ from .balls import Ball, BallSeries, Group, Values
 
 BITS = 64
 TERMS = 80
-NEGLIGIBLE = 2**20
+NEGLIGIBLE = 2**40
 TRIES = 12
 OUTSIDE = -1
 """Column of the gradient that collects what uncertain constants contribute."""
@@ -79,7 +79,7 @@ def _without_decay(row: Row, i: int) -> Row:
 
 def _flow(matrix: list[Row], start: list[Ball], h: Ball) -> list[Ball] | None:
     """Upper bound on exp(h M) start for M >= 0 off the diagonal: exp(-a h) times the series of exp(h (M + a))."""
-    shift = max([flint.arb(0), *(-row[i] for i, row in enumerate(matrix) if i in row)], key=float).upper()
+    shift = _largest([flint.arb(0), *(-row[i] for i, row in enumerate(matrix) if i in row)])
     rows = [
         [
             (j, ((a + shift if j == i else a) * h).upper())
@@ -105,8 +105,16 @@ def _remaining(rows: list[list[tuple[int, Ball]]], term: list[Ball], k: int) -> 
     following = _scaled_image(rows, term, k + 1)
     if all(2 * b <= a for a, b in zip(term, following, strict=True)):
         return term
-    norm = max((sum((a for _, a in row), flint.arb(0)).upper() for row in rows), key=float)
-    return [max(term, key=float)] * len(term) if 2 * norm <= k + 1 else None
+    norm = _largest([sum((a for _, a in row), flint.arb(0)) for row in rows])
+    return [_largest(term)] * len(term) if 2 * norm <= k + 1 else None
+
+
+def _largest(balls: list[Ball]) -> Ball:
+    """An exact ball that no ball given exceeds."""
+    largest = balls[0]
+    for ball in balls[1:]:
+        largest = largest.max(ball)
+    return largest.upper()
 
 
 def _scaled_image(rows: list[list[tuple[int, Ball]]], vector: list[Ball], k: int) -> list[Ball]:
@@ -203,9 +211,8 @@ class _Tube:
         total, slope = flint.arb(0), Row()
         for matrix, operand in self.series.matrices[w]:
             for j, a in matrix.row(i):
-                if values[operand][j] is not None:
-                    total = total + a * values[operand][j]
-                    _add(slope, slopes[operand][j], a)
+                total = total + a * values[operand][j]  # an entry not followed is None, and stops the proof here
+                _add(slope, slopes[operand][j], a)
         return total, slope
 
     def _factors(self, w: Any, i: int) -> list[tuple[Wire, int, Wire, int]]:

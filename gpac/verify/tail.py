@@ -81,7 +81,13 @@ class _Bound:
     def solve(self) -> dict[Wire, list[Any]] | None:
         """Numbers S* that satisfy every inequality."""
         guess: dict[Wire, list[Any]] = {w: [flint.arb(0)] * w.size for w in self.group if isinstance(w, Integral)}
-        for _ in range(3):
+        zeros = -1
+        for _ in range(3 + len(guess)):  # far down a chain the first terms appear late
+            guess = self._apply(guess)
+            before, zeros = zeros, sum(s is not None and s.is_zero() for w in guess for s in guess[w])
+            if zeros == before:
+                break
+        for _ in range(2):
             guess = self._apply(guess)
         for _ in range(ROUNDS):
             wider: dict[Wire, list[Any]] = {w: [None if s is None else _wider(s) for s in guess[w]] for w in guess}

@@ -21,7 +21,7 @@ def lost_digits(system, t, truth, bits: int, **given) -> float:
 
 
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if p.name != "Lorenz"], ids=repr)
-@pytest.mark.parametrize("bits", [80, 300])
+@pytest.mark.parametrize("bits", [80, 170])
 def test_closed_forms_come_out_to_all_but_a_few_digits(problem, bits):
     assert lost_digits(problem.system, problem.t, problem.truth(150), bits) < 6
 
@@ -39,8 +39,8 @@ def test_gaps_in_a_series_do_not_end_the_step_early(power, order):
 def test_more_bits_agree_to_the_digits_of_fewer():
     x, y, z = sympy.symbols("x y z")
     system = PIVP({x: 10 * (y - x), y: x * (28 - z) - y, z: x * y - sympy.Rational(8, 3) * z}, {x: 1, y: 1, z: 1})
-    few, many = (reference(system, 3, bits=bits) for bits in (100, 200))
-    assert all(abs(a - b) < mpmath.mpf(2) ** -75 for a, b in zip(few.outputs, many.outputs, strict=True))
+    few, many = (reference(system, 3, bits=bits) for bits in (90, 130))
+    assert all(abs(a - b) < mpmath.mpf(2) ** -65 for a, b in zip(few.outputs, many.outputs, strict=True))
     assert many.products > few.products and many.order > few.order
 
 
