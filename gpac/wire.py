@@ -394,10 +394,10 @@ def as_wire(value: Any) -> Wire:
 def _matrix(value: Any) -> Matrix:
     if hasattr(value, "tocsr"):
         matrix = value.tocsr().astype(np.float64)
-        if (matrix.data != value.tocsr().data).any() or value.dtype.itemsize > 8:
-            raise NumberError(f"expected a sparse matrix of doubles, got {value.dtype} entries that are not")
         if not np.isfinite(matrix.data).all():
             raise NumberError("expected finite numbers, got a sparse matrix with NaN or inf in it")
+        if (matrix.data != value.tocsr().data).any() or value.dtype.itemsize > 8:
+            raise NumberError(f"expected a sparse matrix of doubles, got {value.dtype} entries that are not")
         return matrix
     array = exact_array(value)
     if array.ndim > 2:
