@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, Results
 from .series import LANES, Array, Series, largest
-from .solution import CODES, Dense, Status, host
+from .solution import Dense, host
 
 EPS = float(np.finfo(float).eps)
-REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED = range(len(CODES))
 LARGEST_WEIGHT = 1e100
 GAUSS = np.polynomial.legendre.leggauss(4)
 
@@ -68,11 +68,11 @@ class Run:
             series.initial_state(self.c, self.inputs)
         self.first_scale = xp.maximum(largest(self.c[0][:, : series.dim], xp), 1.0)
         m = sum(w.size for w in series.circuit.outputs.values())
-        self.results = _Results(xp, batch, series.dim, m)
+        self.results = Results(xp, batch, series.dim, m)
         self.results.space[self.ids[live]] = largest(self.c[0][:, : series.dim], xp)[live]
         self.pieces: list[tuple[Array, Array, Array]] = []
 
-    def go(self, progress: Callable[[int], None], stop: bool = False) -> _Results:
+    def go(self, progress: Callable[[int], None], stop: bool = False) -> Results:
         """Advance until every trajectory has ended; `progress` is told how many ended. `stop` ends all at once."""
         with np.errstate(all="ignore"):
             self.series.order(self.c, self.rates, 1, self.settings.dense)
@@ -269,33 +269,6 @@ class Run:
         )
 
 
-class _Results:
-    """What is known of each trajectory so far, in the order of the batch."""
-
-    def __init__(self, xp: Any, batch: int, dim: int, m: int) -> None:
-        self.xp = xp
-        self.code = xp.full(batch, STOPPED)
-        self.t = xp.zeros(batch)
-        self.states = xp.full((batch, dim), xp.nan)
-        self.outputs = xp.full((batch, m), xp.nan)
-        self.steps = xp.zeros(batch, dtype=xp.int64)
-        self.orders = xp.zeros(batch)
-        self.length = xp.zeros(batch)
-        self.space = xp.zeros(batch)
-
-    def count(self, ids: Array, length: Array, order: Array, space: Array) -> None:
-        self.steps[ids] += 1
-        self.orders[ids] += order
-        self.length[ids] += length
-        self.space[ids] = self.xp.maximum(self.space[ids], space)
-
-    def end(self, ids: Array, code: int, t: Array, states: Array, outputs: Array) -> None:
-        self.code[ids] = code
-        self.t[ids] = t
-        self.states[ids] = states
-        self.outputs[ids] = outputs if code == REACHED else self.xp.nan
-
-
 def _powers(h: Array, order: Array, count: int, xp: Any) -> Array:
     """h**k for k < count, and 0 where k exceeds the lane's order."""
     powers = xp.empty((count, *h.shape))
@@ -311,13 +284,3 @@ def _to_blocks(array: Array, xp: Any) -> Array:
     blocks = max(1, -(-batch // LANES))
     filled = xp.concatenate([array, xp.repeat(array[:, -1:], blocks * LANES - batch, axis=1)], axis=1)
     return xp.ascontiguousarray(filled.reshape(entries, blocks, LANES).transpose(1, 0, 2))
-
-
-def status_names(codes: Array) -> np.ndarray:
-    """Codes as an object array of `Status`."""
-    names: np.ndarray = np.empty(len(codes), dtype=object)
-    names[:] = [CODES[int(c)] for c in host(codes)]
-    return names
-
-
-__all__ = ["CODES", "Run", "Settings", "Status", "status_names"]

@@ -17,7 +17,8 @@ import flint
 from ..circuit import Circuit
 from ..exact import to_arb
 from ..wire import Integral, Wire
-from .balls import Ball, BallSeries, Group, Values, groups, still_entries
+from .balls import BallSeries, Group, Values, groups, still_entries
+from .matrix import Ball
 from .pole import time_to_pole
 from .proof import to_fraction
 from .spread import spread

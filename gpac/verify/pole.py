@@ -13,7 +13,8 @@ import flint
 
 from ..exact import to_arb
 from ..wire import Constant, Input, Integral, Linear, Product, Time, Wire
-from .balls import Ball, BallSeries, Values
+from .balls import BallSeries, Values
+from .matrix import Ball
 
 MOST_CANDIDATES = 16
 

@@ -18,7 +18,8 @@ import flint
 
 from ..exact import to_arb
 from ..wire import Integral, Linear, Product, Time, Wire
-from .balls import Ball, BallSeries, Group, Values
+from .balls import BallSeries, Group, Values
+from .matrix import Ball
 
 BITS = 64
 TERMS = 80

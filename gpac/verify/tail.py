@@ -24,7 +24,8 @@ from typing import Any
 import flint
 
 from ..wire import Integral, Linear, Product, Time, Wire
-from .balls import Ball, BallMatrix, BallSeries, Group, Values, _entry
+from .balls import BallSeries, Group, Values, _entry
+from .matrix import Ball, BallMatrix
 
 BITS = 64
 ROUNDS = 30

@@ -12,7 +12,7 @@ from problems import PROBLEMS, problem
 from scipy.integrate import solve_ivp
 
 import gpac
-import gpac.solver
+import gpac.solver.batch
 from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
 from gpac import PIVP, Circuit, GpacError, NumberError, ShapeError, SolveError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
@@ -227,7 +227,7 @@ def test_bits_of_a_single_trajectory_are_those_in_the_batch(thousand):
 
 def test_bits_do_not_depend_on_the_pieces(thousand, monkeypatch):
     name, rows, all_of_them = thousand
-    monkeypatch.setattr(gpac.solver, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(gpac.solver.batch, "CHUNK_BYTES", 1)
     assert_same_bits(run(name, rows[:100]), all_of_them, slice(0, 100))
 
 
@@ -428,7 +428,7 @@ def test_progress_rises_to_one(monkeypatch):
     for name in BATCHED:
         seen = []
         rows = np.random.default_rng(0).normal(size=(3 * LANES, BATCHED[name][2])) / 2
-        monkeypatch.setattr(gpac.solver, "CHUNK_BYTES", 1)
+        monkeypatch.setattr(gpac.solver.batch, "CHUNK_BYTES", 1)
         run(name, rows, progress=seen.append)
         assert seen == sorted(seen)
         assert len(seen) >= 3

@@ -1,0 +1,49 @@
+"""What is known of each trajectory while a batch runs: arrays in the order of the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .solution import CODES, host
+
+Array = Any
+REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED = range(len(CODES))
+"""Codes of the statuses: `CODES[code]`."""
+
+
+class Results:
+    """What is known of each trajectory so far, in the order of the batch."""
+
+    def __init__(self, xp: Any, batch: int, dim: int, m: int) -> None:
+        self.xp = xp
+        self.code = xp.full(batch, STOPPED)
+        self.t = xp.zeros(batch)
+        self.states = xp.full((batch, dim), xp.nan)
+        self.outputs = xp.full((batch, m), xp.nan)
+        self.steps = xp.zeros(batch, dtype=xp.int64)
+        self.orders = xp.zeros(batch)
+        self.length = xp.zeros(batch)
+        self.space = xp.zeros(batch)
+
+    def count(self, ids: Array, length: Array, order: Array, space: Array) -> None:
+        """Add one step of the trajectories `ids`."""
+        self.steps[ids] += 1
+        self.orders[ids] += order
+        self.length[ids] += length
+        self.space[ids] = self.xp.maximum(self.space[ids], space)
+
+    def end(self, ids: Array, code: int, t: Array, states: Array, outputs: Array) -> None:
+        """Write down how the trajectories `ids` ended."""
+        self.code[ids] = code
+        self.t[ids] = t
+        self.states[ids] = states
+        self.outputs[ids] = outputs if code == REACHED else self.xp.nan
+
+
+def status_names(codes: Array) -> np.ndarray:
+    """Codes as an object array of `Status`."""
+    names: np.ndarray = np.empty(len(codes), dtype=object)
+    names[:] = [CODES[int(c)] for c in host(codes)]
+    return names
