@@ -10,13 +10,16 @@ from .wire import Wire
 
 
 class Limit(Protocol):
-    """A program whose output converges: how long it must run, and how far off it still is. Both are proven.
+    """A program whose output converges: how long to run it, and a proven bound on how far off it still is.
 
     `inputs` maps input names to vectors.
     """
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
-        """A time after which every output is within `error` (exact) of its limit, for one input of doubles."""
+        """When to read the outputs so that they are within `error` (exact) of their limits, for one input of doubles.
+
+        Computed in float64; what holds at that time is what `error` says.
+        """
 
     def error(self, inputs: dict[str, Any], t: Any) -> Any:
         """A ball whose upper end bounds the distance of every output from its limit at time t."""
@@ -26,7 +29,7 @@ class Limit(Protocol):
 class Invariant:
     """A polynomial of wires that stays constant: `wire` equals `value` at all times.
 
-    The engines may watch it; the prover checks it inside the balls.
+    For watching a run: read `wire` as one more output. No engine uses it by itself.
     """
 
     name: str

@@ -189,7 +189,7 @@ class Run:
         return self.xp.einsum("kbil,kbl->bil", self.c[:0:-1, :, : self.series.dim], factors[:0:-1])
 
     def _trusted(self, slope: Array, h: Array, order: Array) -> Array:
-        """Whether the step's polynomial solves the equation at its far end, up to a hundredfold tolerance."""
+        """Whether the step's polynomial solves the equation at its far end, to 10 (order + 1) times the tolerance."""
         xp, dim = self.xp, self.series.dim
         if not dim:
             return xp.ones(h.shape, dtype=bool)
