@@ -102,21 +102,21 @@ def end_times(system: Circuit | Schedule, t: Any, inputs: dict[str, Any], batch:
     try:
         times = xp.asarray(float(t) if isinstance(t, Fraction) else t, dtype=xp.float64)
     except (TypeError, ValueError) as error:
-        raise NumberError(f"t must be a positive number or an array of such, got {t!r}") from error
+        raise NumberError(f"t must be a number or an array of numbers, got {t!r}") from error
     if times.shape not in ((), (batch,)):
         raise ShapeError(f"t must be a number or have shape ({batch},), got shape {times.shape}")
-    if not bool(xp.isfinite(times).all()) or not bool((times > 0).all()):
-        raise NumberError(f"t must be positive and finite, got {t!r}")
+    if not bool(xp.isfinite(times).all()):
+        raise NumberError(f"t must be finite, got {t!r}")
     return xp.broadcast_to(times, (batch,))
 
 
 def array_module(values: Any, backend: str) -> Any:
     """numpy or cupy: as asked, or where the inputs live."""
-    if backend not in ("auto", "numpy", "cupy"):
-        raise GpacError(f"expected backend 'auto', 'numpy' or 'cupy', got {backend!r}")
+    if backend not in ("auto", "compiled", "numpy", "cupy"):
+        raise GpacError(f"expected backend 'auto', 'compiled', 'numpy' or 'cupy', got {backend!r}")
     leaves = list(values.values()) if isinstance(values, Mapping) else [values]
     on_device = any(type(v).__module__.split(".")[0] == "cupy" for v in leaves)
-    if backend == "numpy" or (backend == "auto" and not on_device):
+    if backend in ("numpy", "compiled") or (backend == "auto" and not on_device):
         return np
     try:
         import cupy

@@ -137,7 +137,7 @@ def _scheme(
     compiled = clock.perf_counter()
     what = f"{name}: running {len(samples.x)} inputs"
     told(what, 0.0)
-    solution = solve(program, inputs=samples.x, tol=TOL, progress=lambda f: told(what, f))
+    solution = solve(program, inputs=samples.x, tol=TOL, length=True, progress=lambda f: told(what, f))
     if Status.STOPPED in solution.status:
         raise KeyboardInterrupt
     solution.check()

@@ -171,7 +171,7 @@ def _bits_missing(outputs: Sequence[Any], truth: Any, n: int) -> float:
 
 def _with_float64(system: Circuit | Schedule, t: Any, given: dict, truth: Any, rows: tuple[Row, ...]) -> Measurement:
     floats = {name: np.array([float(v) for v in np.ravel(np.asarray(e, dtype=object))]) for name, e in given.items()}
-    run = solve(system, None if t is None else float(t), floats or None, tol=1e-15).check()
+    run = solve(system, None if t is None else float(t), floats or None, tol=1e-15, length=True).check()
     right = np.array([float(v) for v in truth.mid])
     error = float((np.abs(run.outputs - right) / np.maximum(1.0, np.abs(right))).max())
     lost = max(0.0, log10(error) + EPS_DIGITS) if error else 0.0

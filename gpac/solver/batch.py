@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,11 @@ from ..arguments import System, array_module, as_runnable, batch_inputs, end_tim
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError
 from ..schedule import Schedule
-from .results import REACHED, STOPPED, status_names
-from .series import LANES, Series
+from .choice import choose
+from .results import REACHED, STOPPED, WALL_CLOCK, status_names
+from .series import Series
 from .solution import Dense, Solution, host
-from .stepping import EPS, Run, Settings
-
-CHUNK_BYTES = 64 * 2**20
-"""Coefficients held at a time; larger batches go in pieces, with the same bits."""
+from .task import EPS, Advance, Batch, Limits, Pieces, Settings
 
 
 def solve(
@@ -29,7 +30,9 @@ def solve(
     tol: float = 1e-12,
     atol: float | None = None,
     dense: bool = False,
+    length: bool = False,
     max_steps: int = 100_000,
+    max_seconds: float | None = None,
     backend: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Solution:
@@ -38,9 +41,11 @@ def solve(
     Parameters
     ----------
     system : Circuit, Schedule or PIVP
-    t : number or (B,), optional
-        End time, positive. Left out, the program's own horizon is taken: a limit program runs until its
-        bound says that `tol` is reached. A schedule always runs its phases.
+    t : number, (B,) or (1, q) or (B, q) array, optional
+        End time, or each trajectory's own; negative runs backward. With two axes it is a grid: times, all on
+        one side of 0 and ordered away from it, at which the outputs are wanted. Left out, the program's own
+        horizon is taken: a limit program runs until its bound says that `tol` is reached. A schedule always
+        runs its phases.
     inputs : (n,) or (B, n) array, or a mapping from input name to such
         float64; NumPy or CuPy. Arrays with more axes are flattened row by row.
     initial : (n,) or (B, n) array, optional
@@ -50,8 +55,15 @@ def solve(
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
     dense : bool
-        Keep the Taylor polynomials of the outputs, for `solution.at(times)`.
-    backend : "auto", "numpy" or "cupy"
+        Keep the polynomials of the outputs on every step, for `solution.at(times)`.
+    length : bool
+        Measure the length of the curve.
+    max_steps : int
+        Steps allowed to each trajectory (to each phase of a schedule).
+    max_seconds : float, optional
+        Wall-clock time allowed; trajectories that are not done by then have the status WALL_CLOCK.
+    backend : "auto", "compiled", "numpy" or "cupy"
+        "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     progress : callable, optional
         Called with the fraction of trajectories done.
 
@@ -62,15 +74,16 @@ def solve(
 
     Notes
     -----
-    The error estimate is a heuristic: `gpac.prove` gives bounds. A trajectory's bits do not depend on the
-    batch it is in. Ctrl-C returns what is done.
+    The error estimate is a heuristic: `gpac.prove` gives bounds. On one back end a trajectory's bits do not
+    depend on the batch it is in. Ctrl-C returns what is done.
 
     >>> import gpac, sympy
     >>> y = sympy.Symbol("y")
     >>> round(float(gpac.solve(gpac.PIVP({y: y}, {y: 1}), t=1).outputs[0]), 12)
     2.718281828459
     """
-    settings = _settings(tol, atol, max_steps, dense)
+    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
+    limits = _limits(max_steps, max_seconds)
     runnable = as_runnable(system, initial)
     if initial is not None:
         if inputs is not None:
@@ -78,96 +91,170 @@ def solve(
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
     arrays, batch = batch_inputs(runnable, inputs, xp)
+    t, grid = _grid(t, xp)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
-    if batch is None and t_count is not None:  # one system, many end times
+    if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
+    job = _Job(settings, limits, backend, xp, progress)
     if isinstance(runnable, Schedule):
         if t is not None and (np.ndim(t) or t != runnable.duration):
             raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, settings, xp, progress)
+        parts = _run_schedule(runnable, arrays, count, job)
     else:
         ends = end_times(runnable, t, arrays, count, settings.tol, xp)
-        parts = _run_circuit(runnable, arrays, ends, settings, xp, progress)
-    engine = f"Taylor series of order up to {settings.order} on {xp.__name__} arrays, {LANES} lanes a block"
-    return _solution(runnable.outputs, parts, batch is None, engine, xp)
+        parts = _run_circuit(runnable, arrays, ends, job)
+    solution = _solution(runnable.outputs, parts, batch is None, xp)
+    return solution if grid is None else _on_grid(solution, grid, dense)
 
 
-def _settings(tol: float, atol: float | None, max_steps: int, dense: bool) -> Settings:
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same over all pieces and phases of one call."""
+
+    settings: Settings
+    limits: Limits
+    backend: str
+    xp: Any
+    progress: Callable[[float], None] | None
+
+
+def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
     if not (isinstance(tol, (float, int)) and 4 * EPS <= tol <= 0.1):
         raise NumberError(
             f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
         )
     atol = tol if atol is None else atol
-    if not atol > 0:
-        raise NumberError(f"atol must be positive, got {atol!r}")
-    if max_steps < 1:
+    if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
+        raise NumberError(f"atol must be positive and finite, got {atol!r}")
+    return Settings(float(tol), float(atol), (), bool(keep), bool(length))
+
+
+def _limits(max_steps: int, max_seconds: float | None) -> Limits:
+    if not max_steps >= 1:
         raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
-    return Settings(float(tol), float(atol), int(max_steps), bool(dense))
+    if max_seconds is None:
+        return Limits(int(max_steps))
+    if not max_seconds > 0:
+        raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
+    return Limits(int(max_steps), time.monotonic() + float(max_seconds))
 
 
-def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, settings: Settings, xp: Any, progress: Any) -> dict:
+def _grid(t: Any, xp: Any) -> tuple[Any, Any]:
+    """End times, and the grid (1, q) or (B, q) where t has two axes."""
+    if np.ndim(t) != 2:
+        return t, None
+    grid = np.asarray(host(t), dtype=float)
+    if not grid.size or not np.isfinite(grid).all():
+        raise NumberError("a grid t must have finite times in it, at least one per row")
+    sign = np.where(grid[:, -1:] < 0, -1.0, 1.0)
+    if (sign * grid < 0).any() or (np.diff(sign * grid, axis=1) < 0).any():
+        raise NumberError("the times of a grid must lie on one side of 0 and be ordered away from it")
+    ends = grid[:, -1]
+    return (float(ends[0]) if len(ends) == 1 else xp.asarray(ends)), grid
+
+
+def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
+    """The outputs at the times of a grid in place of those at its end."""
+    values = solution.at(grid if np.ndim(solution.t) else grid[0])
+    named, at = {}, 0
+    for name, old in solution.named.items():
+        named[name] = values[..., at : at + old.shape[-1]]
+        at += old.shape[-1]
+    return replace(solution, outputs=values, named=named, dense=solution.dense if dense else None)
+
+
+def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
+    xp, batch = job.xp, len(ends)
+    settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
+    choice = choose(circuit, settings, xp, job.backend)
     series = Series(circuit, xp)
-    block = 8 * LANES * (settings.order + 1) * (series.width + series.rate_width)
-    piece = LANES * max(1, CHUNK_BYTES // max(1, block))
-    batch = len(ends)
     done = 0
 
     def told(ended: int) -> None:
         nonlocal done
         done += ended
-        if progress:
-            progress(done / max(1, batch))
+        if job.progress:
+            job.progress(done / max(1, batch))
 
-    parts: list = []
-    interrupted = False  # after Ctrl-C the pieces left are only marked
-    for low in range(0, batch, piece):
-        some = slice(low, low + piece)
-        run = Run(series, {n: a[:, some] for n, a in inputs.items()}, ends[some], settings)
-        parts.append((run.go(told, interrupted), run.dense_output() if settings.dense else None))
-        interrupted = bool((parts[-1][0].code == STOPPED).any())
-    return _gathered(parts, circuit, settings, xp)
+    limits = replace(job.limits, tell=told)
+    parts: list[Advance] = []
+    for low in range(0, batch, choice.engine.piece):
+        some = slice(low, min(batch, low + choice.engine.piece))
+        given = {n: a[:, some] for n, a in inputs.items()}
+        state = series.start(given, some.stop - low)
+        piece = Batch(given, state, xp.zeros(some.stop - low), ends[some])
+        code = _end_code(parts, limits)
+        if code is None:
+            parts.append(choice.engine.advance(piece, limits))
+        else:
+            parts.append(_untouched(piece, code, settings))
+            told(some.stop - low)
+    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice)}
 
 
-def _gathered(parts: list, circuit: Circuit, settings: Settings, xp: Any) -> dict:
-    fields = ("code", "t", "states", "outputs", "steps", "orders", "length", "space")
+def _end_code(parts: list[Advance], limits: Limits) -> int | None:
+    """Why no further piece is begun: Ctrl-C or the clock."""
+    if parts and bool((parts[-1].code == STOPPED).any()):
+        return STOPPED
+    return WALL_CLOCK if time.monotonic() > limits.deadline else None
+
+
+def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
+    """A piece that was never begun."""
+    count = len(piece.t)
+    nothing, zeros = np.full(count, np.nan), np.zeros(count)
+    m = sum(w.size for w in settings.watch)
+    size = np.abs(host(piece.state)).max(axis=0, initial=0.0)
+    none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, 1, m))) if settings.keep else None
+    readings = np.full((m, count), np.nan)
+    return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
+
+
+def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: Any) -> dict:
     m = sum(w.size for w in circuit.outputs.values())
-    if not parts:
-        shapes = {"states": (0, circuit.dim), "outputs": (0, m)}
-        none = Dense(np.zeros(1, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, settings.order + 1, m)))
-        return {f: xp.zeros(shapes.get(f, (0,))) for f in fields} | {"dense": none if settings.dense else None}
-    out = {f: xp.concatenate([getattr(r, f) for r, _ in parts]) for f in fields}
-    out["dense"] = _stacked([d for _, d in parts]) if settings.dense else None
+    rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
+    out: dict[str, Any] = {}
+    for field, (name, width) in rows.items():
+        out[field] = xp.concatenate([xp.zeros((0, width)), *(getattr(p, name).T for p in parts)])
+    for field in ("code", "t", "steps", "orders", "length", "space"):
+        out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
+    out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
+    out["dense"] = _dense(parts, host(out["t"]), m) if settings.keep else None
     return out
 
 
-def _stacked(pieces: list[Dense]) -> Dense:
-    """Polynomials of several batches as one."""
-    counts = np.concatenate([np.diff(p.offsets) for p in pieces])
-    return Dense(
-        np.concatenate([[0], np.cumsum(counts)]),
-        np.concatenate([p.begin for p in pieces]),
-        np.concatenate([p.end for p in pieces]),
-        np.concatenate([p.coefficients for p in pieces]),
-    )
+def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
+    """Steps of all pieces, as one."""
+    ids, first, top = [np.zeros(0, dtype=int)], 0, 1
+    kept = [p.pieces for p in parts if p.pieces is not None]
+    for piece, part in zip(kept, parts, strict=True):
+        ids.append(piece.ids + first)
+        first += len(part.code)
+        top = max(top, piece.coefficients.shape[1])
+    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in kept]
+    begin = np.concatenate([np.zeros(0), *(p.begin for p in kept)])
+    step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, settings: Settings, xp: Any, progress: Any) -> dict:
+def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    xp = job.xp
     values = dict(inputs)
     total: dict = {}
     alive = xp.arange(count)
     for number, phase in enumerate(schedule.phases):
 
         def told(fraction: float, number: int = number) -> None:
-            if progress:
-                progress((number + fraction) / len(schedule.phases))
+            if job.progress:
+                job.progress((number + fraction) / len(schedule.phases))
 
         needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
         ends = xp.full(len(alive), float(phase.duration))
-        part = _run_circuit(phase.circuit, needed, ends, settings, xp, told)
+        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told))
         at = 0
         for name, wire in phase.circuit.outputs.items():
             values[name] = xp.full((wire.size, count), xp.nan)
@@ -199,7 +286,7 @@ def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
     return out
 
 
-def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, engine: str, xp: Any) -> Solution:
+def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, xp: Any) -> Solution:
     named, at = {}, 0
     for name, wire in outputs.items():
         named[name] = parts["outputs"][:, at : at + wire.size]
@@ -211,4 +298,4 @@ def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, engine: str
         figures = {n: a[0] for n, a in figures.items()}
         named = {n: a[0] for n, a in named.items()}
         status = status[0]
-    return Solution(named=named, status=status, engine=engine, dense=parts["dense"], **figures)
+    return Solution(named=named, status=status, engine=parts["engine"], dense=parts["dense"], **figures)

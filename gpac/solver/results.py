@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from .solution import CODES, host
+from .task import Advance, Pieces
 
 Array = Any
-REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED = range(len(CODES))
+REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED, WALL_CLOCK, EVENT = range(len(CODES))
 """Codes of the statuses: `CODES[code]`."""
 
 
@@ -21,7 +22,7 @@ class Results:
         self.code = xp.full(batch, STOPPED)
         self.t = xp.zeros(batch)
         self.states = xp.full((batch, dim), xp.nan)
-        self.outputs = xp.full((batch, m), xp.nan)
+        self.readings = xp.full((batch, m), xp.nan)
         self.steps = xp.zeros(batch, dtype=xp.int64)
         self.orders = xp.zeros(batch)
         self.length = xp.zeros(batch)
@@ -34,12 +35,18 @@ class Results:
         self.length[ids] += length
         self.space[ids] = self.xp.maximum(self.space[ids], space)
 
-    def end(self, ids: Array, code: int, t: Array, states: Array, outputs: Array) -> None:
+    def end(self, ids: Array, code: int, t: Array, states: Array, readings: Array) -> None:
         """Write down how the trajectories `ids` ended."""
         self.code[ids] = code
         self.t[ids] = t
         self.states[ids] = states
-        self.outputs[ids] = outputs if code == REACHED else self.xp.nan
+        self.readings[ids] = readings if code == REACHED else self.xp.nan
+
+    def advance(self, pieces: Pieces | None, measured: bool) -> Advance:
+        """All of it; the length is NaN unless it was measured."""
+        length = self.length if measured else self.xp.full(len(self.length), self.xp.nan)
+        counts = self.code, self.t, self.states.T, self.readings.T, self.steps, self.orders
+        return Advance(*counts, length, self.space, pieces)
 
 
 def status_names(codes: Array) -> np.ndarray:

@@ -7,7 +7,10 @@ alone or among a million. The array module (numpy or cupy) is the one of the arr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ..circuit import Circuit, driving, time_degrees
 from ..elementary import TABLE
@@ -79,7 +82,28 @@ class Series:
         """Where the entries of a wire lie along the third axis."""
         return self._place[self.circuit.source(wire)]
 
-    def initial_state(self, c: Array, inputs: dict[str, Array]) -> None:
+    def start(self, inputs: dict[str, Array], batch: int) -> Array:
+        """Start values of all integrators (dim, B) from inputs (size, B), a thousand blocks at a time."""
+        return self._at_start(inputs, batch, list(self.circuit.integrals))
+
+    def still(self, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
+        """Values (entries, B) of wires that never move."""
+        return self._at_start(inputs, batch, list(wires))
+
+    def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
+        xp = self.xp
+        parts = [xp.zeros((sum(w.size for w in wires), 0))]
+        for low in range(0, batch, 1024 * LANES):
+            count = min(batch - low, 1024 * LANES)
+            blocks = {n: to_blocks(a[:, low : low + count], xp) for n, a in inputs.items()}
+            c, _ = self.allocate(0, -(-count // LANES))
+            with np.errstate(all="ignore"):
+                self._initial_values(c, blocks)
+            found = [c[0][:, self._place[w]] for w in wires] or [c[0][:, :0]]
+            parts.append(from_blocks(xp.concatenate(found, axis=1), count, xp))
+        return xp.concatenate(parts, axis=1)
+
+    def _initial_values(self, c: Array, inputs: dict[str, Array]) -> None:
         """Write order 0 of everything at t = 0, start values of integrators included."""
         c[0] = 0
         for wire in self.circuit.wires:
@@ -210,3 +234,17 @@ def _sparse(matrix: Any, x: Array, xp: Any) -> Array:
 def largest(array: Array, xp: Any) -> Array:
     """Largest magnitude over the entries, (block, entry, lane) -> (block, lane); 0 where there are none."""
     return xp.abs(array).max(axis=1) if array.shape[1] else xp.zeros((array.shape[0], array.shape[2]))
+
+
+def to_blocks(array: Array, xp: Any) -> Array:
+    """(entries, B) -> (blocks, entries, LANES), the last block filled up with copies of the last trajectory."""
+    entries, batch = array.shape
+    blocks = max(1, -(-batch // LANES))
+    filled = xp.concatenate([array, xp.repeat(array[:, -1:], blocks * LANES - batch, axis=1)], axis=1)
+    return xp.ascontiguousarray(filled.reshape(entries, blocks, LANES).transpose(1, 0, 2))
+
+
+def from_blocks(blocks: Array, batch: int, xp: Any) -> Array:
+    """(blocks, entries, LANES) -> (entries, B), without what only filled the last block."""
+    entries = blocks.shape[1]
+    return xp.ascontiguousarray(blocks.transpose(1, 0, 2)).reshape(entries, blocks.shape[0] * LANES)[:, :batch]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError, SolveError
+from .task import Pieces
 
 Array = Any
 
@@ -22,6 +23,8 @@ class Status(Enum):
     STEP_UNDERFLOW = "The step became too small to move time forward although the solution stayed bounded."
     MAX_STEPS = "The allowed number of steps was used up before the end time."
     STOPPED = "The run was interrupted before this trajectory reached its end time."
+    WALL_CLOCK = "The allowed wall-clock time was used up before the end time."
+    EVENT = "A terminal event ended the trajectory."
 
     def __str__(self) -> str:
         return self.value
@@ -47,13 +50,14 @@ class Solution:
         Time reached.
     steps : int64, (B,)
     orders : float64, (B,)
-        Mean order of the Taylor steps.
+        Mean order of the steps.
     length : float64, (B,)
         Length of the curve of all states in the Euclidean norm (unit: state); quadrature, about 1e-6 relative.
+        NaN unless asked for with length=True.
     space : float64, (B,)
         Largest magnitude of any state at the step points.
     engine : str
-        Which engine ran.
+        Which engine ran, and why it was chosen.
     """
 
     outputs: Array
@@ -103,16 +107,16 @@ class Solution:
 
 @dataclass(frozen=True)
 class Dense:
-    """Taylor polynomials of the outputs on every step, grouped by trajectory.
+    """Polynomials of the outputs on every step, grouped by trajectory.
 
     Attributes
     ----------
     offsets : int64, (B + 1,)
-        Steps of trajectory b are rows offsets[b] : offsets[b + 1], in order of time.
+        Steps of trajectory b are rows offsets[b] : offsets[b + 1], in the order in which they were taken.
     begin : float64, (rows,)
         Time at which each step starts.
     end : float64, (B,)
-        Time reached.
+        Time reached; before the start where the trajectory ran backward.
     coefficients : float64, (rows, K + 1, m)
     """
 
@@ -121,26 +125,45 @@ class Dense:
     end: np.ndarray
     coefficients: np.ndarray
 
+    @staticmethod
+    def of(pieces: Pieces, end: np.ndarray) -> Dense:
+        """Steps as engines keep them, put in the order of the batch."""
+        order = np.argsort(pieces.ids, kind="stable")
+        counts = np.bincount(pieces.ids, minlength=len(end))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return Dense(offsets, pieces.begin[order], end, pieces.coefficients[order])
+
     def at(self, times: np.ndarray) -> np.ndarray:
-        """Values at times (q,) or (B, q): (B, q, m)."""
-        batch = len(self.offsets) - 1
+        """Values at times (q,) or (B, q): (B, q, m); NaN outside of what the trajectory covers."""
+        batch, m = len(self.offsets) - 1, self.coefficients.shape[2]
         times = np.atleast_1d(times)
         times = np.broadcast_to(times, (batch, times.shape[-1]))
-        out = np.full((batch, times.shape[1], self.coefficients.shape[2]), np.nan)
-        for b in range(batch):
-            rows = slice(self.offsets[b], self.offsets[b + 1])
-            begin = self.begin[rows]
-            if not len(begin):
-                continue
-            inside = (times[b] >= begin[0]) & (times[b] <= self.end[b])
-            row = np.clip(np.searchsorted(begin, times[b], side="right") - 1, 0, len(begin) - 1)
-            local = (times[b] - begin[row])[:, None]
-            polynomials = self.coefficients[rows][row]  # (q, K + 1, m)
-            value = polynomials[:, -1]
-            for k in range(polynomials.shape[1] - 2, -1, -1):
-                value = value * local + polynomials[:, k]
-            out[b, inside] = value[inside]
+        steps = np.diff(self.offsets)
+        out = np.full((*times.shape, m), np.nan)
+        some = np.flatnonzero(steps)
+        if not len(some):
+            return out
+        start = self.begin[self.offsets[some]]
+        sign = np.where(self.end[some] < start, -1.0, 1.0)[:, None]
+        t = times[some]
+        inside = (sign * t >= sign * start[:, None]) & (sign * t <= sign * self.end[some][:, None])
+        row = self._rows(some, sign, t)
+        local = (t - self.begin[row])[..., None]
+        value = self.coefficients[row, -1]
+        for k in range(self.coefficients.shape[1] - 2, -1, -1):
+            value = value * local + self.coefficients[row, k]
+        out[some] = np.where(inside[..., None], value, np.nan)
         return out
+
+    def _rows(self, some: np.ndarray, sign: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """The last step of each trajectory that starts at t or earlier on its way, by bisection."""
+        low = np.broadcast_to(self.offsets[some][:, None], t.shape).copy()
+        high = np.broadcast_to(self.offsets[some + 1][:, None], t.shape).copy()
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            later = sign * self.begin[middle] <= sign * t
+            low, high = np.where(later, middle, low), np.where(later, high, middle)
+        return low
 
     def placed(self, ids: np.ndarray, count: int, later: float) -> Dense:
         """The same polynomials as trajectories `ids` of a batch of `count`, starting at time `later`."""

@@ -13,11 +13,33 @@ from scipy.integrate import solve_ivp
 
 import gpac
 import gpac.solver.batch
+import gpac.solver.lanes.engine
 from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
 from gpac import PIVP, Circuit, GpacError, NumberError, ShapeError, SolveError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
+from gpac.solver import arrays, choice
 from gpac.solver.series import LANES
 from gpac.wire import Start
+
+
+@pytest.fixture(scope="module", autouse=True, params=["compiled", "numpy"])
+def engine(request):
+    """Every test of this file runs on each engine of the processor."""
+
+    def choose(circuit, settings, xp, backend):
+        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpac.solver.batch, "choose", choose)
+        yield request.param
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Batches are cut as small as engines can."""
+    monkeypatch.setattr(arrays, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(gpac.solver.lanes.engine, "QUEUE_BYTES", 1)
+
 
 x, y = sympy.symbols("x y")
 GROWTH = PIVP({y: y}, {y: 1})
@@ -193,11 +215,11 @@ BATCHED = {
 def run(name, rows, t=None, **more):
     make, end, _ = BATCHED[name]
     given_as = "initial" if name == "pivp" else "inputs"
-    return solve(make(), t=end if t is None else t, tol=1e-10, **{given_as: rows}, **more)
+    return solve(make(), t=end if t is None else t, tol=1e-10, **({"length": True, given_as: rows} | more))
 
 
 @pytest.fixture(scope="module", params=BATCHED)
-def thousand(request):
+def thousand(request, engine):
     """A thousand trajectories of sizes from 1e-3 to 3, so that they take different steps."""
     rng = np.random.default_rng(11)
     rows = rng.normal(size=(1000, BATCHED[request.param][2])) * 10 ** rng.uniform(-3, 0.3, size=(1000, 1))
@@ -225,10 +247,9 @@ def test_bits_of_a_single_trajectory_are_those_in_the_batch(thousand):
         assert_same_bits(alone, all_of_them, b)
 
 
-def test_bits_do_not_depend_on_the_pieces(thousand, monkeypatch):
+def test_bits_do_not_depend_on_the_pieces(thousand, small_pieces):
     name, rows, all_of_them = thousand
-    monkeypatch.setattr(gpac.solver.batch, "CHUNK_BYTES", 1)
-    assert_same_bits(run(name, rows[:100]), all_of_them, slice(0, 100))
+    assert_same_bits(run(name, rows[:300]), all_of_them, slice(0, 300))
 
 
 def test_dense_output_changes_no_bits(thousand):
@@ -377,7 +398,7 @@ def test_a_failed_phase_ends_the_schedule_for_its_trajectory_only():
 
 def test_a_step_that_fails_its_check_is_halved(monkeypatch):
     """With an estimate of the radius ten times too large the guard still brings the result home."""
-    from gpac.solver.stepping import Run
+    from gpac.solver.arrays import Run
 
     honest, refused = Run._root, []
     trusted = Run._trusted
@@ -389,12 +410,12 @@ def test_a_step_that_fails_its_check_is_halved(monkeypatch):
 
     monkeypatch.setattr(Run, "_root", lambda self, *given: 10 * honest(self, *given))
     monkeypatch.setattr(Run, "_trusted", watched)
-    solution = solve(problem("Riccati").system, t=3, tol=1e-8).check()
+    solution = solve(problem("Riccati").system, t=3, tol=1e-8, backend="numpy").check()
     assert sum(refused) > 0
     # the guard allows 10 (order + 1) tol of slope defect per step
     assert abs(solution.outputs[0] + np.sqrt(2) * np.tanh(3 * np.sqrt(2))) < 1e-5
-    alone = solve(problem("Riccati").system, t=3, tol=1e-8, initial=[0.0])
-    beside = solve(problem("Riccati").system, t=3, tol=1e-8, initial=[[0.3], [0.0], [-1.0]])
+    alone = solve(problem("Riccati").system, t=3, tol=1e-8, initial=[0.0], backend="numpy")
+    beside = solve(problem("Riccati").system, t=3, tol=1e-8, initial=[[0.3], [0.0], [-1.0]], backend="numpy")
     assert_same_bits(alone, beside, 1)
 
 
@@ -412,28 +433,71 @@ def test_linear_systems_in_time_take_one_step():
 
 @pytest.mark.parametrize(("t", "rtol"), [(0.5, 1e-12), (10.0, 1e-6), (100.0, 1e-6)])
 def test_length_of_the_circle_is_time(t, rtol):
-    assert_allclose(solve(CIRCLE, t=t).length, t, rtol=rtol)
+    assert_allclose(solve(CIRCLE, t=t, length=True).length, t, rtol=rtol)
 
 
 def test_length_and_space_of_straight_lines():
     v = integral([3, -4], name="v")
-    solution = solve(Circuit({"v": v}), t=2)
+    solution = solve(Circuit({"v": v}), t=2, length=True)
     assert_allclose([solution.length, solution.space], [10.0, 8.0], rtol=1e-14)
-    decay = solve(PIVP({y: -y}, {y: 3}), t=2)
+    decay = solve(PIVP({y: -y}, {y: 3}), t=2, length=True)
     assert_allclose(decay.length, 3 - 3 * np.exp(-2), rtol=1e-6)
     assert decay.space == 3.0
 
 
-def test_progress_rises_to_one(monkeypatch):
+def test_progress_rises_to_one(small_pieces):
     for name in BATCHED:
         seen = []
-        rows = np.random.default_rng(0).normal(size=(3 * LANES, BATCHED[name][2])) / 2
-        monkeypatch.setattr(gpac.solver.batch, "CHUNK_BYTES", 1)
+        rows = np.random.default_rng(0).normal(size=(24 * LANES, BATCHED[name][2])) / 2
         run(name, rows, progress=seen.append)
         assert seen == sorted(seen)
         assert len(seen) >= 3
         assert seen[0] > 0
         assert seen[-1] == 1
+
+
+# -- backward and on grids -----------------------------------------------------------------------------------
+
+
+def test_time_runs_backward_too():
+    solution = solve(GROWTH, t=[-1.0, 1.0, -2.0], dense=True, length=True)
+    assert_allclose(solution.outputs[:, 0], np.exp([-1, 1, -2]), rtol=1e-11)
+    assert_allclose(solution.t, [-1, 1, -2])
+    assert_allclose(solution.length, np.abs(np.expm1([-1, 1, -2])), rtol=1e-6)
+    values = solution.at([[-0.5, 0.1], [0.5, -0.1], [-1.5, -3.0]])[..., 0]
+    assert_allclose(values, np.exp([[-0.5, np.nan], [0.5, np.nan], [-1.5, np.nan]]), rtol=1e-11)
+
+
+def test_there_and_back_again_returns_to_the_start():
+    there = solve(PENDULUM, t=5, tol=1e-14)
+    back = solve(PENDULUM, t=-5, initial=there.states, tol=1e-14)
+    assert_allclose(back.outputs, [0.5, 0], atol=2e-13)
+
+
+def test_time_itself_runs_backward():
+    circuit = Circuit({"y": fn.sin(gpac.time() ** 2) + integral(gpac.time() ** 2)})
+    assert_allclose(solve(circuit, t=-1.5).outputs, np.sin(1.5**2) - 1.5**3 / 3, atol=1e-11)
+
+
+def test_no_time_at_all_is_the_start():
+    assert solve(PENDULUM, t=0).outputs.tolist() == [0.5, 0.0]
+
+
+def test_a_grid_gives_the_outputs_at_its_times():
+    grid = np.array([[0.0, 0.5, 1.0]])
+    assert_allclose(solve(GROWTH, t=grid).outputs[:, 0], np.exp(grid[0]), rtol=1e-11)
+    batch = solve(GROWTH, t=grid, initial=[[1.0], [2.0]])
+    assert batch.outputs.shape == (2, 3, 1)
+    assert_allclose(batch.named["y"][..., 0], [[1], [2]] * np.exp(grid), rtol=1e-11)
+    own = np.array([[0.5, 1.0], [-0.5, -1.0]])
+    assert_allclose(solve(GROWTH, t=own, initial=[[1.0], [1.0]]).outputs[..., 0], np.exp(own), rtol=1e-11)
+
+
+def test_the_clock_ends_a_run_that_takes_too_long():
+    solution = solve(CIRCLE, t=[1.0, 1e9], max_seconds=0.2, max_steps=10**9)
+    assert list(solution.status) == [Status.REACHED, Status.WALL_CLOCK]
+    assert 0 < solution.t[1] < 1e9
+    assert_allclose(np.hypot(*solution.states[1]), 1, atol=1e-6)
 
 
 # -- dense output --------------------------------------------------------------------------------------------
@@ -491,12 +555,15 @@ def test_without_dense_there_are_no_times_to_ask_for():
 TWO = Circuit({"y": integral(inputs("a", 2) + inputs("b"))})
 REFUSED = {
     "no time": (lambda: solve(GROWTH), GpacError, "t is missing"),
-    "time 0": (lambda: solve(GROWTH, t=0), NumberError, "t must be positive and finite, got 0"),
-    "time -1": (lambda: solve(GROWTH, t=[1, -1]), NumberError, "positive"),
-    "time nan": (lambda: solve(GROWTH, t=np.nan), NumberError, "positive and finite"),
-    "time inf": (lambda: solve(GROWTH, t=np.inf), NumberError, "positive and finite"),
+    "time nan": (lambda: solve(GROWTH, t=np.nan), NumberError, "t must be finite, got nan"),
+    "time inf": (lambda: solve(GROWTH, t=[1, np.inf]), NumberError, "t must be finite"),
+    "grid nan": (lambda: solve(GROWTH, t=[[0.5, np.nan]]), NumberError, "finite times in it"),
+    "grid empty": (lambda: solve(GROWTH, t=np.zeros((1, 0))), NumberError, "at least one per row"),
+    "grid order": (lambda: solve(GROWTH, t=[[0.5, 0.25]]), NumberError, "ordered away from 0|ordered away"),
+    "grid sides": (lambda: solve(GROWTH, t=[[-0.5, 0.25]]), NumberError, "one side of 0"),
+    "seconds": (lambda: solve(GROWTH, t=1, max_seconds=0), NumberError, "max_seconds must be positive"),
     "times": (lambda: solve(GROWTH, t=[1, 2, 3], initial=[[1.0], [2.0]]), ShapeError, r"\(2,\), got shape \(3,\)"),
-    "times 2d": (lambda: solve(GROWTH, t=[[1.0]]), ShapeError, "t must be a number or have shape"),
+    "times 3d": (lambda: solve(GROWTH, t=[[[1.0]]]), ShapeError, "t must be a number or have shape"),
     "tol 0": (lambda: solve(GROWTH, t=1, tol=0), NumberError, "tol must lie between"),
     "tol nan": (lambda: solve(GROWTH, t=1, tol=np.nan), NumberError, "tol must lie between"),
     "tol small": (lambda: solve(GROWTH, t=1, tol=1e-16), NumberError, "gpac.prove"),
@@ -518,7 +585,7 @@ REFUSED = {
     "initial": (lambda: solve(TWO, 1, initial=[1.0]), GpacError, "initial= sets the start of a PIVP"),
     "system": (lambda: solve("y' = y", 1), GpacError, "expected a Circuit, Schedule or PIVP, got str"),
     "schedule": (lambda: solve(sequential(net()), 5, np.zeros(3)), GpacError, "runs its own phases for 2 in all"),
-    "backend": (lambda: solve(GROWTH, 1, backend="torch"), GpacError, "'auto', 'numpy' or 'cupy', got 'torch'"),
+    "backend": (lambda: solve(GROWTH, 1, backend="torch"), GpacError, "'numpy' or 'cupy', got 'torch'"),
 }
 
 

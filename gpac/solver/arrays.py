@@ -11,95 +11,97 @@ relative to their own size: a slope of 1e-20 multiplies everything that follows 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
 from typing import Any
 
 import numpy as np
 
-from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, Results
-from .series import LANES, Array, Series, largest
-from .solution import Dense, host
+from ..circuit import Circuit
+from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .series import LANES, Array, Series, largest, to_blocks
+from .solution import host
+from .task import EPS, Advance, Batch, Limits, Pieces, Settings
 
-EPS = float(np.finfo(float).eps)
 LARGEST_WEIGHT = 1e100
 GAUSS = np.polynomial.legendre.leggauss(4)
+CHUNK_BYTES = 64 * 2**20
+"""Coefficients held at a time."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Numbers that steer a run: see `gpac.solve`."""
+def highest_order(tol: float) -> int:
+    """The order that reaches `tol` at least cost when a step is 1/e^2 of the radius of convergence."""
+    return max(4, math.ceil(1 - 0.5 * math.log(tol)))
 
-    tol: float
-    atol: float
-    max_steps: int
-    dense: bool
 
-    @property
-    def order(self) -> int:
-        """Highest order: the one that reaches `tol` at least cost when a step is 1/e^2 of the radius."""
-        return max(4, math.ceil(1 - 0.5 * math.log(self.tol)))
+class ArrayEngine:
+    """Taylor series on arrays, unit by unit: matrices stay matrix products. NumPy or CuPy."""
+
+    def __init__(self, circuit: Circuit, settings: Settings, xp: Any) -> None:
+        self.series, self.settings = Series(circuit, xp), settings
+        self.order = highest_order(settings.tol)
+        block = 8 * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
+        self.piece = LANES * max(1, CHUNK_BYTES // max(1, block))
+        self.name = f"Taylor series of order up to {self.order} on {xp.__name__} arrays, {LANES} lanes a block"
+
+    def advance(self, batch: Batch, limits: Limits) -> Advance:
+        """Advance every trajectory of the batch as far as the limits allow."""
+        return Run(self.series, batch, self.settings, self.order, limits).go()
 
 
 class Run:
-    """Trajectories of one circuit that are advanced together; each keeps to itself.
+    """Trajectories of one circuit that are advanced together; each keeps to itself."""
 
-    Parameters
-    ----------
-    series : Series
-    inputs : dict of (size, B) arrays
-    t_end : (B,) array
-    """
-
-    def __init__(self, series: Series, inputs: dict[str, Array], t_end: Array, settings: Settings) -> None:
-        self.series, self.settings, self.xp = series, settings, series.xp
-        xp, batch = self.xp, len(t_end)
-        self.inputs = {name: _to_blocks(value, xp) for name, value in inputs.items()}
-        self.t_end = _to_blocks(t_end[None], xp)[:, 0]
-        self.ids = _to_blocks(xp.arange(batch)[None], xp)[:, 0]
-        live = _to_blocks(xp.ones((1, batch), dtype=bool), xp)[:, 0]
-        live.reshape(-1)[batch:] = False  # lanes that only fill the last block
+    def __init__(self, series: Series, batch: Batch, settings: Settings, order: int, limits: Limits) -> None:
+        self.series, self.settings, self.limits, self.xp = series, settings, limits, series.xp
+        self.top = order
+        xp, count = self.xp, len(batch.t_end)
+        self.inputs = {name: to_blocks(value, xp) for name, value in batch.inputs.items()}
+        self.t, self.t_end, self.ids = (
+            to_blocks(row[None], xp)[:, 0] for row in (batch.t, batch.t_end, xp.arange(count))
+        )
+        live = to_blocks(xp.ones((1, count), dtype=bool), xp)[:, 0]
+        live.reshape(-1)[count:] = False  # lanes that only fill the last block
         self.live = live
-        blocks = len(live)
-        self.t = xp.zeros((blocks, LANES))
-        self.cap = xp.full((blocks, LANES), xp.inf)
-        self.c, self.rates = series.allocate(settings.order, blocks)
+        self.cap = xp.full(self.t.shape, xp.inf)
+        self.c, self.rates = series.allocate(order, len(live))
+        self.c[0][:, : series.dim] = to_blocks(batch.state, xp)
         with np.errstate(all="ignore"):
-            series.initial_state(self.c, self.inputs)
+            self.series.values(self.c, self.inputs, self.t, still=True)
         self.first_scale = xp.maximum(largest(self.c[0][:, : series.dim], xp), 1.0)
-        m = sum(w.size for w in series.circuit.outputs.values())
-        self.results = Results(xp, batch, series.dim, m)
+        m = sum(w.size for w in settings.watch)
+        self.results = Results(xp, count, series.dim, m)
         self.results.space[self.ids[live]] = largest(self.c[0][:, : series.dim], xp)[live]
-        self.pieces: list[tuple[Array, Array, Array]] = []
+        self.pieces: list[tuple[Array, ...]] = []
 
-    def go(self, progress: Callable[[int], None], stop: bool = False) -> Results:
-        """Advance until every trajectory has ended; `progress` is told how many ended. `stop` ends all at once."""
+    def go(self) -> Advance:
+        """Advance until every trajectory has ended or a limit is met."""
         with np.errstate(all="ignore"):
-            self.series.order(self.c, self.rates, 1, self.settings.dense)
-            if stop:
-                self._retire(self.live, STOPPED, progress)
+            self.series.order(self.c, self.rates, 1, self.settings.keep)
             try:
                 while bool(self.live.any()):
+                    if time.monotonic() > self.limits.deadline:
+                        self._retire(self.live, WALL_CLOCK)
                     self._compact()
-                    self._step(progress)
+                    self._step()
             except KeyboardInterrupt:
-                self._retire(self.live, STOPPED, progress)
-        return self.results
+                self._retire(self.live, STOPPED)
+        return self.results.advance(self._pieces(), self.settings.length)
 
-    def _step(self, progress: Callable[[int], None]) -> None:
+    def _step(self) -> None:
         xp, c, dim = self.xp, self.c, self.series.dim
         order, h = self._expand()
         h = xp.where(self.live, xp.minimum(h, self.cap), 0.0)
-        left = self.t_end - self.t
+        left = xp.abs(self.t_end - self.t)
         last = h >= left * (1 - 4 * EPS)
         h = xp.where(last, left, h)
-        stuck = self.live & ~(h > 4 * EPS * self.t)
+        stuck = self.live & ~last & ~(h > 4 * EPS * xp.abs(self.t))
         if bool(stuck.any()):
             space = largest(c[0][:, :dim], xp)
             grown = ~(space < 1e3 * self.first_scale)
-            self._retire(stuck & grown, BLOW_UP, progress)
-            self._retire(stuck & ~grown, UNDERFLOW, progress)
+            self._retire(stuck & grown, BLOW_UP)
+            self._retire(stuck & ~grown, UNDERFLOW)
             h = xp.where(self.live, h, 0.0)
+        h = xp.copysign(h, self.t_end - self.t)
         powers = _powers(h, order, len(c), xp)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
         increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
@@ -107,8 +109,8 @@ class Run:
             xp.copyto(c, 0.0, where=~self._used(order))
             increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
         slope = self._slope(powers)
-        length = self._length(h, order)
-        if self.settings.dense:
+        length = self._length(h, order) if self.settings.length else xp.zeros(h.shape)
+        if self.settings.keep:
             polynomials, begin = self._polynomials(order), self.t.copy()
         t_old = self.t
         self.t = xp.where(last & self.live, self.t_end, self.t + h)
@@ -117,22 +119,22 @@ class Run:
         good = self.live & self._trusted(slope, h, order)
         if not bool((good | ~self.live).all()):
             self.t = xp.where(good, self.t, t_old)
-            self.cap = xp.where(good, xp.inf, xp.where(self.live, h / 2, xp.inf))
+            self.cap = xp.where(good, xp.inf, xp.where(self.live, xp.abs(h) / 2, xp.inf))
             c[0][...] = xp.where(good[:, None], c[0], old)
             self._restart()
         else:
             self.cap = xp.where(self.live, xp.inf, self.cap)
-        if self.settings.dense:
-            self.pieces.append((self.ids[good], begin[good], polynomials[good]))
+        if self.settings.keep:
+            self.pieces.append((self.ids[good], begin[good], h[good], polynomials[good]))
         self.results.count(self.ids[good], length[good], order[good], largest(c[0][:, :dim], xp)[good])
-        self._retire(good & last, REACHED, progress)
-        spent = self.live & (self.results.steps[self.ids] >= self.settings.max_steps)
-        self._retire(spent, MAX_STEPS, progress)
+        self._retire(good & last, REACHED)
+        spent = self.live & (self.results.steps[self.ids] >= self.limits.max_steps)
+        self._retire(spent, MAX_STEPS)
 
     def _restart(self) -> None:
         """Orders 0 and 1 of every unit at the present state and time."""
         self.series.values(self.c, self.inputs, self.t, still=False)
-        self.series.order(self.c, self.rates, 1, self.settings.dense)
+        self.series.order(self.c, self.rates, 1, self.settings.keep)
 
     def _expand(self) -> tuple[Array, Array]:
         """Raise the order until every trajectory can take its step; returns orders and steps (block, lane).
@@ -140,16 +142,16 @@ class Run:
         A trajectory stops at the first order (of 4, 8, 12, ... and the highest) that reaches its end in
         one step.
         """
-        xp, c, dim, top = self.xp, self.c, self.series.dim, self.settings.order
-        left = self.t_end - self.t
-        scale = xp.maximum(largest(c[0][:, :dim], xp), self.settings.atol / self.settings.tol)
+        xp, c, dim, top = self.xp, self.c, self.series.dim, self.top
+        left = xp.abs(self.t_end - self.t)
+        scale = xp.maximum(largest(c[0][:, :dim], xp), self.settings.floor)
         weights = self._weights(scale)
         roots = [None, self._root(1, scale, weights)]
         order = xp.full(self.t.shape, top)
         step = xp.zeros(self.t.shape)
         open_ = self.live.copy()
         for k in range(2, top + 1):
-            self.series.order(c, self.rates, k, self.settings.dense)
+            self.series.order(c, self.rates, k, self.settings.keep)
             roots.append(self._root(k, scale, weights))
             if k % 4 and k < top:
                 continue
@@ -194,7 +196,7 @@ class Run:
         if not dim:
             return xp.ones(h.shape, dtype=bool)
         now = h[:, None] * self.c[1][:, :dim]
-        scale = xp.maximum(xp.abs(self.c[0][:, :dim]).max(axis=1), self.settings.atol / self.settings.tol)
+        scale = xp.maximum(xp.abs(self.c[0][:, :dim]).max(axis=1), self.settings.floor)
         allowed = 10 * (order + 1) * self.settings.tol * scale + 1e4 * EPS * (scale + xp.abs(now).max(axis=1))
         return (xp.abs(slope - now).max(axis=1) <= allowed) & xp.isfinite(allowed)  # inf is no state to be at
 
@@ -212,24 +214,24 @@ class Run:
     def _polynomials(self, order: Array) -> Array:
         """Coefficients of all outputs (block, lane, K + 1, m), zero above each trajectory's order."""
         xp = self.xp
-        wires = self.series.circuit.outputs.values()
-        coefficients = xp.concatenate([self.c[:, :, self.series.place(w)] for w in wires], axis=2)
+        coefficients = xp.concatenate([self.c[:, :, self.series.place(w)] for w in self.settings.watch], axis=2)
         return xp.where(self._used(order), coefficients, 0.0).transpose(1, 3, 0, 2)
 
     def _used(self, order: Array) -> Array:
         """Which orders each lane's step uses: (K + 1, block, 1, lane)."""
         return self.xp.arange(len(self.c))[:, None, None, None] <= order[None, :, None, :]
 
-    def _retire(self, who: Array, code: int, progress: Callable[[int], None]) -> None:
+    def _retire(self, who: Array, code: int) -> None:
         """Write down the trajectories that end now and let their lanes go."""
         if not bool(who.any()):
             return
         lanes = self.c[0].transpose(0, 2, 1)[who]  # (ended, width)
         self.live = self.live & ~who
-        wires = self.series.circuit.outputs.values()
-        outputs = self.xp.concatenate([lanes[:, self.series.place(w)] for w in wires], axis=1)
-        self.results.end(self.ids[who], code, self.t[who], lanes[:, : self.series.dim], outputs)
-        progress(len(lanes))
+        readings = [lanes[:, self.series.place(w)] for w in self.settings.watch] or [lanes[:, :0]]
+        self.results.end(
+            self.ids[who], code, self.t[who], lanes[:, : self.series.dim], self.xp.concatenate(readings, axis=1)
+        )
+        self.limits.tell(len(lanes))
 
     def _compact(self) -> None:
         """Once half of the blocks would do, move the living trajectories together."""
@@ -239,7 +241,7 @@ class Run:
         xp = self.xp
 
         def packed(array: Array) -> Array:
-            return _to_blocks(array.transpose(1, 0, 2)[:, self.live], xp)
+            return to_blocks(array.transpose(1, 0, 2)[:, self.live], xp)
 
         self.inputs = {name: packed(value) for name, value in self.inputs.items()}
         state = packed(self.c[0][:, : self.series.dim])
@@ -248,25 +250,20 @@ class Run:
         live[:alive] = True
         self.t, self.t_end, self.cap, self.first_scale, self.ids = rows
         self.live = live.reshape(rows[0].shape)
-        self.c, self.rates = self.series.allocate(self.settings.order, len(self.live))
+        self.c, self.rates = self.series.allocate(self.top, len(self.live))
         self.c[0][:, : self.series.dim] = state
         self.series.values(self.c, self.inputs, self.t, still=True)
-        self.series.order(self.c, self.rates, 1, self.settings.dense)
+        self.series.order(self.c, self.rates, 1, self.settings.keep)
 
-    def dense_output(self) -> Dense:
-        """The polynomials kept, grouped by trajectory."""
+    def _pieces(self) -> Pieces | None:
+        """The polynomials kept."""
+        if not self.settings.keep:
+            return None
+        m = self.results.readings.shape[1]
+        shapes = (0,), (0,), (0,), (0, self.top + 1, m)
         kept = [[host(part) for part in piece] for piece in self.pieces]
-        m = self.results.outputs.shape[1]
-        ids = np.concatenate([p[0] for p in kept]) if kept else np.zeros(0, dtype=int)
-        order = np.argsort(ids, kind="stable")
-        counts = np.bincount(ids, minlength=len(self.results.t))
-        empty = np.zeros((0, self.settings.order + 1, m))
-        return Dense(
-            np.concatenate([[0], np.cumsum(counts)]),
-            np.concatenate([p[1] for p in kept] or [np.zeros(0)])[order],
-            host(self.results.t),
-            np.concatenate([p[2] for p in kept] or [empty])[order],
-        )
+        kept.append([np.zeros(shape, dtype=int if n == 0 else float) for n, shape in enumerate(shapes)])
+        return Pieces(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
 
 
 def _powers(h: Array, order: Array, count: int, xp: Any) -> Array:
@@ -276,11 +273,3 @@ def _powers(h: Array, order: Array, count: int, xp: Any) -> Array:
     for k in range(1, count):
         powers[k] = powers[k - 1] * h
     return powers * (xp.arange(count)[:, None, None] <= order)
-
-
-def _to_blocks(array: Array, xp: Any) -> Array:
-    """(entries, B) -> (blocks, entries, LANES), the last block filled up with copies of the last trajectory."""
-    entries, batch = array.shape
-    blocks = max(1, -(-batch // LANES))
-    filled = xp.concatenate([array, xp.repeat(array[:, -1:], blocks * LANES - batch, axis=1)], axis=1)
-    return xp.ascontiguousarray(filled.reshape(entries, blocks, LANES).transpose(1, 0, 2))

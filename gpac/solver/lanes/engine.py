@@ -1,0 +1,253 @@
+"""Run batches on compiled lanes: code made on first use, and the queue of trajectories for each thread."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from ...circuit import Circuit
+from ..recurrences import Recurrences, recurrences
+from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
+from ..results import REACHED as END
+from ..series import Series
+from ..task import Advance, Batch, Limits, Pieces, Settings
+from .machine import Compiled, lanes, threads
+from .number import Double
+from .series import MEMORY
+from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
+
+NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
+TURN_SECONDS = 0.02
+"""How long compiled code runs before it looks up: for Ctrl-C, the clock and progress."""
+RECORD_BYTES = 8 * 2**20
+QUEUE_BYTES = 256 * 2**20
+TILE = 4
+"""Rows of a matrix that are worked on at once."""
+
+
+def lane_order(tol: float) -> int:
+    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured."""
+    return max(4, math.ceil(1.5 - 0.55 * math.log(tol)))
+
+
+@lru_cache(maxsize=256)
+def _compiled(structure: tuple, steps: Steps, count: int, stride: int, source: _Source) -> Compiled:
+    """Code of all circuits of one structure; `source` is one of them."""
+
+    def text() -> str:
+        module = ir.Module("lanes")
+        StepCode(module, source.recurrences, Double, count, stride, TILE, steps)
+        return str(module)
+
+    return Compiled(repr((structure, steps, count, stride)), text, len(NAMES))
+
+
+class _Source:
+    """Recurrences as an argument that takes no part in the comparison of keys."""
+
+    def __init__(self, recurrences: Recurrences) -> None:
+        self.recurrences = recurrences
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class LaneEngine:
+    """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
+
+    def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
+        self.settings, self.order = settings, lane_order(settings.tol)
+        self.series, self.recurrences = Series(circuit, np), recurrences(circuit, settings.watch)
+        self.lanes, self.stride = lanes(), self.order + 1 + self.order % 2
+        steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
+        r = self.recurrences
+        self.run = _compiled(r.structure, steps, self.lanes, self.stride, _Source(r)).run
+        self.row_size = (self.order + 1) * len(r.moving_watched)
+        self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * (r.dim + r.still_size + len(r.moving_watched) + 8)))
+        self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
+
+    def advance(self, batch: Batch, limits: Limits) -> Advance:
+        """Advance every trajectory of the batch as far as the limits allow; one thread for each processor."""
+        queue, count = self._queue(batch), len(batch.t_end)
+        crew = _Crew(self, queue, limits)
+        workers = max(1, min(threads(), count // (4 * self.lanes)))
+        if workers == 1:
+            crew.work(0, count)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                futures = [
+                    pool.submit(crew.work, count * w // workers, count * (w + 1) // workers) for w in range(workers)
+                ]
+                try:
+                    for future in futures:
+                        future.result()
+                except KeyboardInterrupt:
+                    crew.stop = STOPPED
+        return self._answer(batch, queue, crew)
+
+    def _queue(self, batch: Batch) -> dict[str, np.ndarray]:
+        r, count = self.recurrences, len(batch.t_end)
+        return {
+            "state": np.array(batch.state.T, order="C", dtype=float),
+            "parameters": np.ascontiguousarray(self.series.still(batch.inputs, count, r.parameters).T),
+            "times": np.array(batch.t, dtype=float),
+            "ends": np.array(batch.t_end, dtype=float),
+            "readings": np.full((count, len(r.moving_watched)), np.nan),
+            "figures": np.zeros((count, 2)),
+            "counts": np.zeros((count, 2), dtype=np.int64),
+        }
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """Memory of one group of lanes, all of them free."""
+        r, vector = self.recurrences, self.lanes
+        room = vector * max(1, RECORD_BYTES // (8 * vector * max(1, self.row_size))) if self.settings.keep else vector
+        sizes = {
+            "now": r.now_size * vector,
+            "series": r.series_size * self.stride * vector,
+            "rates": r.rates_size * self.stride * vector,
+            "still": r.still_size * vector,
+            "clock": vector,
+            "unit": vector,
+            "old": r.dim * vector,
+            "slope": r.dim * vector,
+            "weights": r.dim * vector,
+            "registers": len(REGISTERS) * vector,
+            "spans": 3 * room,
+            "polynomials": room * self.row_size if self.settings.keep else 0,
+        }
+        memory = {name: _aligned(size) for name, size in sizes.items()}
+        memory |= {"ids": _aligned(vector, np.int64), "rows": _aligned(room, np.int64)}
+        memory["ids"][:] = -1
+        memory["control"] = np.zeros(len(CONTROL), dtype=np.int64)
+        memory["control"][CONTROL.index("room")] = room if self.settings.keep else 2**60
+        return memory
+
+    def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
+        steps, fate = queue["counts"].T
+        start = np.abs(batch.state).max(axis=0, initial=0.0)
+        with np.errstate(invalid="ignore"):
+            grown = ~(np.abs(queue["state"]).max(axis=1, initial=0.0) < 1e3 * np.maximum(1.0, start))
+        code = np.full(len(steps), crew.stop or STOPPED)
+        for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS)):
+            code[met] = meaning
+        code[fate == STUCK] = np.where(grown, BLOW_UP, UNDERFLOW)[fate == STUCK]
+        length, space = queue["figures"].T
+        readings = np.where(code == END, self._watched(queue["readings"], queue["parameters"]).T, np.nan)
+        return Advance(
+            code,
+            queue["times"],
+            queue["state"].T,
+            readings,
+            steps,
+            steps * float(self.order),
+            length if self.settings.length else np.full(len(length), np.nan),
+            np.maximum(space, start),
+            self._pieces(crew, queue["parameters"]) if self.settings.keep else None,
+        )
+
+    def _watched(self, moving: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        """All watched values (rows, m): those that move, and parameters among them."""
+        columns, at = [np.zeros((len(moving), 0))], 0
+        for operand in self.recurrences.watched:
+            if operand.still:
+                columns.append(parameters[:, operand.at : operand.at + operand.size])
+            else:
+                columns.append(moving[:, at : at + operand.size])
+                at += operand.size
+        return np.concatenate(columns, axis=1)
+
+    def _pieces(self, crew: _Crew, parameters: np.ndarray) -> Pieces:
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *(k[0] for k in crew.kept)])
+        spans = np.concatenate([np.zeros((0, 3)), *(k[1] for k in crew.kept)])
+        moving = len(self.recurrences.moving_watched)
+        shape = (0, moving, self.order + 1)
+        polynomials = np.concatenate([np.zeros(shape), *(k[2] for k in crew.kept)]).transpose(2, 0, 1)
+        polynomials = polynomials / spans[:, 2, None] ** np.arange(self.order + 1)[:, None, None]
+        still = parameters[rows]
+        orders = [self._watched(p, still if k == 0 else 0 * still) for k, p in enumerate(polynomials)]
+        return Pieces(rows, spans[:, 0], spans[:, 1], np.stack(orders, axis=1))
+
+
+class _Crew:
+    """Threads that work through one queue: what they share, and what they have kept."""
+
+    def __init__(self, engine: LaneEngine, queue: dict[str, np.ndarray], limits: Limits) -> None:
+        self.engine, self.queue, self.limits = engine, queue, limits
+        self.kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.stop = 0
+        self.lock = threading.Lock()
+
+    def work(self, begin: int, end: int) -> None:
+        """Carry the trajectories from `begin` to `end` through one group of lanes."""
+        memory = self.engine.memory()
+        control = dict(zip(CONTROL, range(len(CONTROL)), strict=True))
+        numbers = memory["control"]
+        numbers[control["next"]], numbers[control["stop"]] = begin, end
+        numbers[control["max_steps"]] = self.limits.max_steps
+        turns, told = 8, 0
+        try:
+            while True:
+                numbers[control["turns"]] = turns
+                since = time.perf_counter()
+                busy = self._call(memory)
+                turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / max(1e-9, time.perf_counter() - since))))
+                self._collect(memory, numbers, control["kept"])
+                ended = int(numbers[control["next"]]) - begin - busy
+                if ended > told:
+                    with self.lock:
+                        self.limits.tell(ended - told)
+                told = ended
+                if time.monotonic() > self.limits.deadline:
+                    self.stop = WALL_CLOCK
+                if not busy or self.stop:
+                    break
+        except KeyboardInterrupt:
+            self.stop = STOPPED
+        if self.stop:
+            self._flush(memory, numbers, control)
+
+    def _call(self, memory: dict[str, np.ndarray]) -> int:
+        r = self.engine.recurrences
+        arrays = {**memory, **self.queue, "data": r.data, "index": r.index}
+        return int(self.engine.run(*[arrays[name].ctypes.data for name in NAMES]))
+
+    def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:
+        """Take the kept steps out of the group's memory."""
+        if not self.engine.settings.keep:
+            return
+        kept, numbers[at] = int(numbers[at]), 0
+        rows = memory["rows"][:kept]
+        real = rows >= 0
+        spans = memory["spans"][: 3 * kept].reshape(kept, 3)[real]
+        size = self.engine.row_size
+        orders = self.engine.order + 1
+        polynomials = memory["polynomials"][: size * kept].reshape(kept, size // orders, orders)[real]
+        with self.lock:
+            self.kept.append((rows[real], spans, polynomials))
+
+    def _flush(self, memory: dict[str, np.ndarray], numbers: np.ndarray, control: dict[str, int]) -> None:
+        """One more step for those at work, so that they write down where they are."""
+        at_work = memory["ids"][memory["ids"] >= 0].copy()
+        numbers[control["stop"]] = numbers[control["next"]]
+        numbers[control["max_steps"]], numbers[control["turns"]] = 0, 1
+        self._call(memory)
+        self._collect(memory, numbers, control["kept"])
+        fate = self.queue["counts"][:, 1]
+        fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)
+
+
+def _aligned(count: int, dtype: Any = float) -> np.ndarray:
+    """Zeros that start on a cache line."""
+    raw = np.zeros(max(8, count) * 8 + 64, dtype=np.uint8)
+    shift = -raw.ctypes.data % 64
+    return raw[shift : shift + max(8, count) * 8].view(dtype)

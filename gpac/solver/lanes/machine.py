@@ -1,0 +1,97 @@
+"""Compile modules for this processor with LLVM; keep the machine code on disk between runs."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+
+def _target() -> Any:
+    """A new target machine for this processor; an engine takes its own over."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, jit=True)
+
+
+@cache
+def _features() -> str:
+    return str(llvm.get_host_cpu_features().flatten())
+
+
+@cache
+def lanes() -> int:
+    """Doubles per group: four vector registers of this processor, 8 to 32."""
+    found = llvm.get_host_cpu_features()
+    if found.get("avx512f"):
+        return 32
+    return 16 if found.get("avx2") or found.get("avx") else 8
+
+
+@cache
+def threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: $GPAC_CACHE, or gpac-compile in the user's cache folder."""
+    if "GPAC_CACHE" in os.environ:
+        return Path(os.environ["GPAC_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "gpac-compile"
+
+
+@cache
+def _own_source() -> str:
+    """The text of the modules that write code: when they change, so does the code they write."""
+    here = Path(__file__).parent
+    return "".join(path.read_text() for path in sorted(here.glob("*.py")))
+
+
+class Compiled:
+    """One module's function "run", ready to be called; keeps the machine code alive.
+
+    `key` says all that the code depends on; `text` writes it in LLVM's language and is called only where
+    no earlier run has left the machine code.
+    """
+
+    def __init__(self, key: str, text: Callable[[], str], arguments: int) -> None:
+        whole = "\n".join([llvmlite.__version__, llvm.get_host_cpu_name(), _features(), _own_source(), key])
+        path = cache_folder() / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.o"
+        code = _read(path)
+        if code is None:
+            code = _target().emit_object(llvm.parse_assembly(text()))
+            _write(path, code)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        address = self._engine.get_function_address("run")
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * arguments)(address)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Keep code for the next run; a folder that cannot be written to only costs time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(code)
+        os.replace(file.name, path)
+    except OSError:
+        return

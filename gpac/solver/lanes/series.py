@@ -1,0 +1,298 @@
+"""Emit the functions that compute order 0, and any order k >= 1, of every unit for one group of lanes.
+
+Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `still`
+(parameter), and the tables of weights and of sparse structure. Every lane has its own unit of time, a power
+of two near its step: coefficients of order k are c_k unit**k, which neither overflow nor round differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from ...circuit import UNBOUNDED
+from ..recurrences import (
+    Clock,
+    Contract,
+    Follow,
+    Increase,
+    Operand,
+    Recurrences,
+    Square,
+    Sum,
+    Term,
+    Times,
+)
+from .ir import DOUBLE, INT, POINTER, Code
+from .number import Double, Number
+
+MEMORY = ("now", "series", "rates", "still", "clock", "unit", "data", "index")
+"""Pointers that both functions take, in this order; the order k follows."""
+
+
+class SeriesCode:
+    """Code of one circuit's recurrences.
+
+    Parameters
+    ----------
+    module : the module that gets the functions "values" (order 0) and "order" (order k)
+    recurrences : Recurrences
+    arithmetic : Double or DoubleDouble
+    lanes : int
+    stride : int
+        Numbers between the series of one entry and the next: highest order + 1, or more.
+    tile : int
+        Rows of a matrix worked on at once.
+    """
+
+    def __init__(
+        self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], lanes: int, stride: int, tile: int
+    ) -> None:
+        self.recurrences, self.stride, self.tile = recurrences, stride, tile
+        self.values = self._function(module, "values", arithmetic, lanes, self._emit_values)
+        self.order = self._function(module, "order", arithmetic, lanes, self._emit_order)
+
+    def _function(
+        self, module: ir.Module, name: str, arithmetic: type[Double], lanes: int, emit: Callable[[], None]
+    ) -> ir.Function:
+        code = Code(module, name, [POINTER] * len(MEMORY) + [INT], lanes)
+        self.code, self.num = code, arithmetic(code)
+        self.memory = dict(zip(MEMORY, code.function.args, strict=False))
+        code.function.linkage = "internal"
+        emit()
+        code.build.ret(INT(0))
+        return code.function
+
+    def _emit_values(self) -> None:
+        self.k: Any = 0
+        for state in self.recurrences.states:
+            with self.code.entries(state.size) as e:
+                value = self.num.load(self.memory["series"], self._history(state, e, 0))
+                self.num.store(value, self.memory["now"], self.code.add(state.at, e))
+        for operation in self.recurrences.operations:
+            match operation:
+                case Clock():
+                    self._put(operation.out, 0, self.num.load(self.memory["clock"], 0))
+                case Sum():
+                    self._sum(operation)
+                case Times():
+                    self._times(operation)
+                case Contract():
+                    self._contract(operation)
+
+    def _emit_order(self) -> None:
+        code = self.code
+        self.k = code.function.args[len(MEMORY)]
+        whole = code.build.sitofp(self.k, DOUBLE)
+        self.k_vector = code.spread(whole)
+        self.inverse = self.num.reciprocal(self.k_vector)
+        self.unit = code.load(self.memory["unit"], 0)
+        self.pace = tuple(code.build.fmul(part, self.unit) for part in self.inverse)
+        for operation in self.recurrences.operations:
+            if operation.out.degree < UNBOUNDED:  # a polynomial in time: nothing above its degree but one zero
+                with code.when(code.build.icmp_signed("<=", self.k, INT(operation.out.degree + 1))):
+                    self._one(operation)
+            else:
+                self._one(operation)
+
+    def _one(self, operation: Any) -> None:
+        match operation:
+            case Clock():
+                first = self.code.build.icmp_signed("==", self.k, INT(1))
+                one = self.code.spread(self.code.build.select(first, DOUBLE(1.0), DOUBLE(0.0)))
+                self._put(operation.out, 0, (self.code.build.fmul(one, self.unit), *self.num.zero()[1:]))
+            case Sum():
+                self._sum(operation)
+            case Times():
+                self._times(operation)
+            case Contract():
+                self._contract(operation)
+            case Increase():
+                self._increase(operation)
+            case Follow():
+                self._follow(operation)
+            case Square():
+                self._square(operation)
+
+    # places
+
+    def _history(self, operand: Operand, entry: Any, k: Any, of: str = "series") -> Any:
+        first = operand.series if of == "series" else operand.rates
+        return self.code.add(self.code.times(self.code.add(first, entry), self.stride), k)
+
+    def _get(self, operand: Operand, entry: Any) -> Number:
+        """The coefficient of the present order; a still operand has one at order 0 only."""
+        place = self.code.add(operand.at, entry if operand.size > 1 else 0)
+        return self.num.load(self.memory["still" if operand.still else "now"], place)
+
+    def _put(self, out: Operand, entry: Any, value: Number) -> None:
+        self.num.store(value, self.memory["now"], self.code.add(out.at, entry))
+        if out.series >= 0:
+            self.num.store(value, self.memory["series"], self._history(out, entry, self.k))
+        if out.rates >= 0 and not isinstance(self.k, int):
+            rate = self.num.multiply(value, (self.k_vector, *self.num.zero()[1:]))
+            self.num.store(rate, self.memory["rates"], self._history(out, entry, self.k, "rates"))
+
+    # operations
+
+    def _sum(self, operation: Sum) -> None:
+        """Rows in tiles; matrices run through their columns with one running sum per row of the tile."""
+        at_zero = isinstance(self.k, int)
+        terms = [t for t in operation.terms if at_zero or not t.operand.still]
+        tile = self.tile if any(t.kind == "dense" for t in terms) else 1
+        size = operation.out.size
+        full = size // tile
+        if full:
+            with self.code.entries(full) as block:
+                self._rows(operation, terms, self.code.times(block, tile), tile)
+        if size % tile:
+            self._rows(operation, terms, full * tile, size % tile)
+
+    def _rows(self, operation: Sum, terms: list[Term], first: Any, count: int) -> None:
+        code, num = self.code, self.num
+        sums = []
+        for i in range(count):
+            row = code.add(first, i)
+            total = None
+            if isinstance(self.k, int) and operation.bias >= 0:
+                total = num.table(self.memory["data"], code.add(operation.bias, row))
+            for term in terms:
+                if term.kind not in ("dense", "sparse"):
+                    total = self._entry_term(term, row, total)
+            sums.append(num.zero() if total is None else total)
+        for term in terms:
+            if term.kind == "dense":
+                sums = self._dense(term, first, sums)
+            elif term.kind == "sparse":
+                sums = [self._sparse(term, code.add(first, i), s) for i, s in enumerate(sums)]
+        for i, total in enumerate(sums):
+            self._put(operation.out, code.add(first, i), total)
+
+    def _entry_term(self, term: Term, row: Any, total: Number | None) -> Number:
+        num, x = self.num, self._get(term.operand, row)
+        if term.kind == "plus":
+            return x if total is None else num.add(total, x)
+        if term.kind == "minus":
+            return num.negative(x) if total is None else num.subtract(total, x)
+        place = term.data if term.kind == "scalar" else self.code.add(term.data, row)
+        factor = num.table(self.memory["data"], place)
+        return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
+
+    def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
+        code, num, columns = self.code, self.num, term.operand.size
+        rows = [code.add(term.data, code.times(code.add(first, i), columns)) for i in range(len(sums))]
+        with num.sum_loop(0, columns, sums) as loop:
+            x = self._get(term.operand, loop.index)
+            for row, total in zip(rows, loop.sums, strict=True):
+                weight = num.table(self.memory["data"], code.add(row, loop.index))
+                loop.next.append(num.fma(weight, x, total))
+        return loop.totals
+
+    def _sparse(self, term: Term, row: Any, total: Number) -> Number:
+        code, index = self.code, self.memory["index"]
+        rows = self._rows_of(term)
+        low = code.whole_at(index, code.add(term.index, row))
+        high = code.whole_at(index, code.add(term.index + 1, row))
+        with self.num.sum_loop(low, high, [total]) as loop:
+            column = code.whole_at(index, code.add(term.index + rows + 1, loop.index))
+            weight = self.num.table(self.memory["data"], code.add(term.data, loop.index))
+            loop.next.append(self.num.fma(weight, self._get(term.operand, column), loop.sums[0]))
+        return loop.totals[0]
+
+    def _rows_of(self, term: Term) -> int:
+        for operation in self.recurrences.operations:
+            if isinstance(operation, Sum) and term in operation.terms:
+                return operation.out.size
+        raise AssertionError("a term belongs to a sum")
+
+    def _times(self, operation: Times) -> None:
+        out, left, right = operation.out, operation.left, operation.right
+        with self.code.entries(out.size) as e:
+            self._put(out, e, self._product(left, self._entry(left, e), right, self._entry(right, e), None))
+
+    def _contract(self, operation: Contract) -> None:
+        code, index, out = self.code, self.memory["index"], operation.out
+        with code.entries(out.size) as e:
+            low = code.whole_at(index, code.add(operation.index, e))
+            high = code.whole_at(index, code.add(operation.index + 1, e))
+            pairs = code.whole_at(index, operation.index + out.size)
+            with self.num.sum_loop(low, high, [self.num.zero()]) as loop:
+                at = code.add(operation.index + out.size + 1, loop.index)
+                left, right = code.whole_at(index, at), code.whole_at(index, code.add(at, pairs))
+                total = self._product(operation.left, left, operation.right, right, loop.sums[0])
+                loop.next.append(total)
+            self._put(out, e, loop.totals[0])
+
+    def _entry(self, operand: Operand, e: Any) -> Any:
+        return e if operand.size > 1 else 0
+
+    def _product(self, left: Operand, i: Any, right: Operand, j: Any, total: Number | None) -> Number:
+        """Order k of left[i] right[j], added to `total`."""
+        num = self.num
+        if isinstance(self.k, int) or left.still or right.still:
+            a, b = self._get(left, i), self._get(right, j)
+            return num.multiply(a, b) if total is None else num.fma(a, b, total)
+        low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
+        high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
+        a, b = self._history(left, i, 0), self._history(right, j, self.k)
+        return self._convolve("series", a, b, low, self.code.add(high, 1), total)
+
+    def _convolve(self, of: str, a: Any, b: Any, low: Any, stop: Any, total: Number | None) -> Number:
+        """total + the sum of left[a + j] right[b - j] over low <= j < stop."""
+        code, num = self.code, self.num
+        with num.sum_loop(low, stop, [num.zero() if total is None else total]) as loop:
+            x = num.load(self.memory[of], code.add(a, loop.index))
+            y = num.load(self.memory["series"], code.minus(b, loop.index))
+            loop.next.append(num.fma(x, y, loop.sums[0]))
+        return loop.totals[0]
+
+    def _increase(self, operation: Increase) -> None:
+        u, out = operation.integrand, operation.out
+        with self.code.entries(out.size) as e:
+            if u.still:
+                first = self.code.build.icmp_signed("==", self.k, INT(1))
+                one = self.code.spread(self.code.build.select(first, DOUBLE(1.0), DOUBLE(0.0)))
+                pace = self.code.build.fmul(one, self.unit)
+                value = self.num.multiply(self._get(u, self._entry(u, e)), (pace, *self.num.zero()[1:]))
+            elif u.series >= 0:
+                below = self.num.load(
+                    self.memory["series"], self._history(u, self._entry(u, e), self.code.minus(self.k, 1))
+                )
+                value = self.num.multiply(below, self.pace)
+            else:
+                value = self.num.multiply(self._get(u, self._entry(u, e)), self.pace)
+            self._put(out, e, value)
+
+    def _follow(self, operation: Follow) -> None:
+        """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
+        u, v, out = operation.integrand, operation.variable, operation.out
+        code, num = self.code, self.num
+        with code.entries(out.size) as e:
+            i, j = self._entry(u, e), self._entry(v, e)
+            if u.still:
+                value = num.multiply(self._get(u, i), self._get(v, j))
+            else:
+                low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
+                high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
+                rates, series = self._history(v, j, 0, "rates"), self._history(u, i, self.k)
+                total = self._convolve("rates", rates, series, low, code.add(high, 1), None)
+                value = num.multiply(total, self.inverse)
+            self._put(out, e, value)
+
+    def _square(self, operation: Square) -> None:
+        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square)."""
+        base, out = operation.base, operation.out
+        code, num, series = self.code, self.num, self.memory["series"]
+        half = code.build.lshr(code.add(self.k, 1), INT(1))
+        even = code.build.icmp_signed("==", code.build.and_(self.k, INT(1)), INT(0))
+        factor = code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0)))
+        with code.entries(out.size) as e:
+            i = self._entry(base, e)
+            first = self._history(base, i, 0)
+            middle = num.load(series, code.add(first, code.build.lshr(self.k, INT(1))))
+            start = num.multiply(num.multiply(middle, middle), (factor, *num.zero()[1:]))
+            total = self._convolve("series", first, self._history(base, i, self.k), 0, half, start)
+            place = code.add(operation.data, e if operation.factors > 1 else 0)
+            self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))

@@ -1,0 +1,491 @@
+"""Emit the function that carries a queue of trajectories through a group of lanes, each with its own step.
+
+A lane whose trajectory ends takes the next one of the queue. Everything is done lane by lane, so that a
+trajectory's bits do not depend on its neighbours. Step size and check are those of `gpac.solver.stepping`:
+Jorba and Zou, Experimental Mathematics 14 (2005) 99-117, and the slope of the step's polynomial at its far
+end held against the circuit's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+
+from ..recurrences import Recurrences
+from .ir import DOUBLE, INT, POINTER, Code, Value
+from .number import Double, Number
+from .series import MEMORY, SeriesCode
+
+QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
+"""Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""
+
+GROUP = ("ids", "old", "slope", "weights", "registers")
+"""Per group of lanes: who sits where, and what a step needs besides the series."""
+
+RECORD = ("rows", "spans", "polynomials")
+"""Steps kept: trajectory, (begin, step, unit of time), and coefficients (watched entry, order)."""
+
+REGISTERS = ("end", "cap", "steps", "length", "space", "fate", "step")
+"""Vectors of `registers`, one number each."""
+
+CONTROL = ("next", "stop", "turns", "kept", "room", "max_steps")
+"""Integers of `control`: next of the queue and its end, turns allowed, rows kept and their room, steps allowed."""
+
+REACHED, STUCK, SPENT = 1, 2, 3
+"""Fates that end a trajectory; 0 while it runs."""
+
+LARGEST_WEIGHT = 1e100
+UNIT_BITS = 16
+"""A lane whose coefficients overflow tries again with a unit of time this many bits smaller."""
+GAUSS = ((0.06943184420297371, 0.17392742256872693), (0.33000947820757187, 0.32607257743127307))
+"""Nodes and weights of 4-point Gauss-Legendre on (0, 1); the other two mirror them."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is fixed when the code is made.
+
+    `order` of every step, `tol` and `floor` (atol / tol) as in `gpac.solve`, whether the curve's length is
+    measured and polynomials are kept.
+    """
+
+    order: int
+    tol: float
+    floor: float
+    length: bool
+    keep: bool
+
+
+class StepCode:
+    """Code of the whole engine for one circuit: the function "run" of the module.
+
+    It takes the pointers `MEMORY`, `QUEUE`, `GROUP`, `RECORD` and `control`, works until the queue is
+    empty, `turns` steps were made or `room` is short, and returns the number of lanes still at work.
+    """
+
+    def __init__(
+        self,
+        module: ir.Module,
+        recurrences: Recurrences,
+        arithmetic: type[Double],
+        lanes: int,
+        stride: int,
+        tile: int,
+        steps: Steps,
+    ) -> None:
+        self.recurrences, self.lanes, self.stride, self.steps = recurrences, lanes, stride, steps
+        self.series = SeriesCode(module, recurrences, arithmetic, lanes, stride, tile)
+        names = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
+        self.code = Code(module, "run", [POINTER] * len(names), lanes)
+        self.num = arithmetic(self.code)
+        self.pointer = dict(zip(names, self.code.function.args, strict=True))
+        self.unit = 2.0**-52 if arithmetic.parts == 1 else 2.0**-100
+        self._emit()
+
+    def _emit(self) -> None:
+        code, build = self.code, self.code.build
+        turn, done = build.append_basic_block("turn"), build.append_basic_block("done")
+        start = build.block
+        build.branch(turn)
+        build.position_at_end(turn)
+        turns = build.phi(INT)
+        turns.add_incoming(INT(0), start)
+        living = self._refill()
+        room = build.icmp_signed(">=", self._control("room"), code.add(self._control("kept"), self.lanes))
+        allowed = build.icmp_signed("<", turns, self._control("turns"))
+        go = build.and_(build.icmp_signed(">", living, INT(0)), build.and_(room, allowed))
+        step = build.append_basic_block("step")
+        build.cbranch(go, step, done)
+        build.position_at_end(step)
+        self._step()
+        turns.add_incoming(code.add(turns, 1), build.block)
+        build.branch(turn)
+        build.position_at_end(done)
+        build.ret(living)
+
+    # small things
+
+    def _control(self, name: str) -> Value:
+        return self.code.whole_at(self.pointer["control"], CONTROL.index(name))
+
+    def _set_control(self, name: str, value: Value) -> None:
+        self.code.put_whole(value, self.pointer["control"], CONTROL.index(name))
+
+    def _register(self, name: str) -> Value:
+        return self.code.load(self.pointer["registers"], REGISTERS.index(name))
+
+    def _set_register(self, name: str, value: Value) -> None:
+        self.code.store(value, self.pointer["registers"], REGISTERS.index(name))
+
+    def _call(self, function: ir.Function, k: int | Value) -> None:
+        self.code.build.call(function, [*(self.pointer[m] for m in MEMORY), self.code.integer(k)])
+
+    def _start_order(self) -> None:
+        """Orders 0 and 1 of every unit at the present state and time."""
+        self._call(self.series.values, 0)
+        self._call(self.series.order, 1)
+
+    @contextmanager
+    def _states(self) -> Iterator[tuple[Any, Any]]:
+        """Every entry of the state, with the place of its series; integrators come first in all memory."""
+        with self.code.entries(self.recurrences.dim) as e:
+            yield e, self.code.times(e, self.stride)
+
+    def _spot(self, number: Any, part: int, lane: Value) -> Value:
+        """Index of one lane's double in group memory."""
+        code = self.code
+        vector = code.add(code.times(number, self.num.parts), part)
+        return code.add(code.times(vector, self.lanes), lane)
+
+    def _double_at(self, base: str, place: Any) -> Value:
+        return self.code.build.gep(self.pointer[base], [self.code.integer(place)], source_etype=DOUBLE)
+
+    def _copy(self, source: str, source_place: Any, target: str, target_place: Any) -> None:
+        value = self.code.build.load(self._double_at(source, source_place), typ=DOUBLE, align=8)
+        self.code.build.store(value, self._double_at(target, target_place), align=8)
+
+    def _any(self, mask: Value) -> Value:
+        bits = ir.IntType(self.lanes)
+        return self.code.build.icmp_unsigned("!=", self.code.build.bitcast(mask, bits), bits(0))
+
+    def _exchange(self, lane: Value, trajectory: Value, inward: bool) -> None:
+        """Copy a trajectory's state and time into its lane, or back; its parameters and end only inward."""
+        code, parts = self.code, self.num.parts
+
+        def move(group: str, number: Any, queue: str, count: int, entry: Any) -> None:
+            for p in range(parts):
+                here = self._spot(number, p, lane)
+                there = code.add(code.times(code.add(code.times(trajectory, count), entry), parts), p)
+                if inward:
+                    self._copy(queue, there, group, here)
+                else:
+                    self._copy(group, here, queue, there)
+
+        with self._states() as (e, place):
+            move("series", place, "state", self.recurrences.dim, e)
+        move("clock", 0, "times", 1, 0)
+        if inward:
+            if self.recurrences.still_size:
+                with code.loop(0, self.recurrences.still_size) as loop:
+                    move("still", loop.index, "parameters", self.recurrences.still_size, loop.index)
+            self._copy("ends", trajectory, "registers", self._spot_of_register("end", lane))
+        else:
+            watched = self.recurrences.moving_watched
+            for number, entry in enumerate(watched):
+                move("series", entry * self.stride, "readings", len(watched), number)
+
+    def _spot_of_register(self, name: str, lane: Value) -> Value:
+        return self.code.add(REGISTERS.index(name) * self.lanes, lane)
+
+    def _set_lane(self, name: str, lane: Value, value: float) -> None:
+        self.code.build.store(DOUBLE(value), self._double_at("registers", self._spot_of_register(name, lane)), align=8)
+
+    # the queue
+
+    def _refill(self) -> Value:
+        """Give free lanes the next trajectories; returns how many lanes are at work."""
+        code, build = self.code, self.code.build
+        before = self._control("next")
+        with code.loop(0, self.lanes, [INT(0)]) as loop:
+            lane = loop.index
+            following = self._control("next")
+            free = build.icmp_signed("<", code.whole_at(self.pointer["ids"], lane), INT(0))
+            more = build.icmp_signed("<", following, self._control("stop"))
+            with code.when(build.and_(free, more)):
+                code.put_whole(following, self.pointer["ids"], lane)
+                self._exchange(lane, following, inward=True)
+                for name in ("steps", "length", "space", "fate"):
+                    self._set_lane(name, lane, 0.0)
+                self._set_lane("cap", lane, math.inf)
+                code.build.store(DOUBLE(1.0), self._double_at("unit", lane), align=8)
+                self._set_control("next", code.add(following, 1))
+            busy = build.icmp_signed(">=", code.whole_at(self.pointer["ids"], lane), INT(0))
+            loop.carry = [code.add(loop.carried[0], build.zext(busy, INT))]
+        with code.when(build.icmp_signed("!=", before, self._control("next"))):
+            self._start_order()
+        return loop.results[0]
+
+    def _retire(self) -> None:
+        """Write down the trajectories whose fate is settled and free their lanes."""
+        code, build = self.code, self.code.build
+        fates = self._register("fate")
+        with code.when(self._any(build.fcmp_ordered("!=", fates, code.number(0.0)))), code.loop(0, self.lanes) as loop:
+            lane = loop.index
+            spot = self._double_at("registers", self._spot_of_register("fate", lane))
+            fate = build.load(spot, typ=DOUBLE, align=8)
+            trajectory = code.whole_at(self.pointer["ids"], lane)
+            ended = build.and_(build.fcmp_ordered("!=", fate, DOUBLE(0.0)), build.icmp_signed(">=", trajectory, INT(0)))
+            with code.when(ended):
+                self._exchange(lane, trajectory, inward=False)
+                for at, name in enumerate(("length", "space")):
+                    source = self._spot_of_register(name, lane)
+                    self._copy("registers", source, "figures", code.add(code.times(trajectory, 2), at))
+                steps = build.load(
+                    self._double_at("registers", self._spot_of_register("steps", lane)), typ=DOUBLE, align=8
+                )
+                for at, value in enumerate((steps, fate)):
+                    place = code.add(code.times(trajectory, 2), at)
+                    code.put_whole(build.fptosi(value, INT), self.pointer["counts"], place)
+                code.put_whole(-1, self.pointer["ids"], lane)
+
+    # one step
+
+    def _step(self) -> None:
+        code, build, num = self.code, self.code.build, self.num
+        zero = code.number(0.0)
+        scale = code.greatest(self._size_of(lambda e, place: num.load(self.pointer["series"], place)), self._floor())
+        self._weigh(scale)
+        unit = code.load(self.pointer["unit"], 0)
+        step, wrong = self._expand(scale)
+        step = build.fmul(step, unit)
+        clock, end = num.load(self.pointer["clock"], 0), (self._register("end"), *num.zero()[1:])
+        gap = num.subtract(end, clock)[0]
+        left = code.absolute(gap)
+        step = code.least(step, self._register("cap"))
+        parts = code.intrinsic("ceil", build.fdiv(left, build.fmul(step, code.number(1 + 4 * 2.0**-52))))
+        last = build.fcmp_ordered("<=", parts, code.number(1.0))
+        step = build.select(last, left, build.fdiv(left, parts))
+        least = build.fmul(code.absolute(clock[0]), code.number(4 * self.unit))
+        moves = build.or_(build.fcmp_ordered(">", step, least), last)
+        moves = build.and_(moves, build.not_(wrong))
+        step = build.select(moves, step, zero)
+        smaller = build.fmul(unit, code.number(2.0**-UNIT_BITS))
+        again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-900))))
+        signed = code.intrinsic("copysign", step, gap)
+        relative = build.fdiv(signed, unit)
+        if self.steps.length:
+            stretch = self._stretch(relative)
+        if self.steps.keep:
+            self._keep(signed)
+        self._advance(relative)
+        later = num.add(clock, (signed, *num.zero()[1:]))
+        later = tuple(build.select(last, e, t) for e, t in zip(end, later, strict=True))
+        num.store(later, self.pointer["clock"], 0)
+        following = build.select(moves, self._power_of_two(step), build.select(again, smaller, unit))
+        code.store(following, self.pointer["unit"], 0)
+        self._start_order()
+        good, size = self._trusted(relative, build.fdiv(signed, following))
+        good = build.and_(good, moves)
+        busy = build.icmp_signed(">=", self._load_ids(), code.whole(0))
+        self._undo(build.not_(good), clock, build.select(again, code.number(math.inf), step))
+        steps = build.fadd(self._register("steps"), build.select(good, code.number(1.0), zero))
+        self._set_register("steps", steps)
+        self._set_register("space", code.greatest(build.select(good, size, zero), self._register("space")))
+        if self.steps.length:
+            self._set_register("length", build.fadd(self._register("length"), build.select(good, stretch, zero)))
+        most = build.sitofp(self._control("max_steps"), DOUBLE)
+        fate = build.select(build.fcmp_ordered(">=", steps, code.spread(most)), code.number(SPENT), zero)
+        fate = build.select(build.and_(good, last), code.number(REACHED), fate)
+        fate = build.select(build.or_(moves, again), fate, code.number(STUCK))
+        self._set_register("fate", build.select(busy, fate, zero))
+        if self.steps.keep:
+            self._confirm(good)
+        self._retire()
+
+    def _power_of_two(self, a: Value) -> Value:
+        """The power of two at or below a, between 2**-900 and 2**900."""
+        code = self.code
+        whole = code.double(code.build.and_(code.bits(a), code.whole(0x7FF0000000000000)))
+        return code.greatest(code.least(whole, code.number(2.0**900)), code.number(2.0**-900))
+
+    def _load_ids(self) -> Value:
+        return self.code.build.load(self.pointer["ids"], typ=self.code.integers, align=64)
+
+    def _floor(self) -> Value:
+        return self.code.number(self.steps.floor)
+
+    def _size_of(self, number: Callable[[Any, Any], Number]) -> Value:
+        """Largest magnitude over the state, NaN where one is."""
+        return self.code.double(self._largest_bits(number))
+
+    def _largest_bits(self, number: Callable[[Any, Any], Number]) -> Value:
+        """The largest magnitude as a bit pattern; patterns of positive doubles are ordered as they are."""
+        code, build = self.code, self.code.build
+        with code.loop(0, self.recurrences.dim, [code.whole(0)]) as loop:
+            size = code.bits(code.absolute(number(loop.index, code.times(loop.index, self.stride))[0]))
+            larger = build.icmp_signed(">", size, loop.carried[0])
+            loop.carry = [build.select(larger, size, loop.carried[0])]
+        return loop.results[0]
+
+    def _weigh(self, scale: Value) -> None:
+        """How much more than others the entries of nonzero states count."""
+        code, build = self.code, self.code.build
+        for low, high in self.recurrences.nonzero:
+            with code.loop(low, high) as loop:
+                state = self.num.load(self.pointer["series"], code.times(loop.index, self.stride))[0]
+                weight = build.fdiv(scale, code.absolute(state))
+                code.store(code.least(weight, code.number(LARGEST_WEIGHT)), self.pointer["weights"], loop.index)
+
+    def _expand(self, scale: Value) -> tuple[Value, Value]:
+        """All orders; returns the step that the last few suggest, and where it is not finite."""
+        code, build, order = self.code, self.code.build, self.steps.order
+        first = order - max(2, order // 5)
+        with code.loop(2, first) as loop:
+            self._call(self.series.order, loop.index)
+        exponent = self._log2(code.bits(scale))
+        with code.loop(max(2, first), order + 1, [code.number(math.inf), code.whole(0)]) as loop:
+            self._call(self.series.order, loop.index)
+            size = self._weighted_size(loop.index)
+            k = code.spread(build.sitofp(loop.index, DOUBLE))
+            root = build.fdiv(build.fsub(exponent, self._log2(size)), k)
+            most = build.select(build.icmp_signed(">", size, loop.carried[1]), size, loop.carried[1])
+            loop.carry = [code.least(root, loop.carried[0]), most]
+        radius, largest = loop.results
+        infinite = code.whole(0x7FF0000000000000)
+        wrong = build.icmp_signed(">=", largest, infinite)
+        return self._exp2(build.fadd(radius, code.number(math.log2(self.steps.tol) / order))), wrong
+
+    def _weighted_size(self, k: Value) -> Value:
+        """Bit pattern of the largest coefficient of order k, nonzero states counted relative to themselves."""
+        code, build = self.code, self.code.build
+        largest = code.whole(0)
+        at = 0
+        for low, high in (*self.recurrences.nonzero, (self.recurrences.dim, self.recurrences.dim)):
+            for begin, stop, weighted in ((at, low, False), (low, high, True)):
+                if begin == stop:
+                    continue
+                with code.loop(begin, stop, [largest]) as loop:
+                    place = code.add(code.times(loop.index, self.stride), k)
+                    size = code.absolute(self.num.load(self.pointer["series"], place)[0])
+                    if weighted:
+                        size = build.fmul(size, code.load(self.pointer["weights"], loop.index))
+                    bits = code.bits(size)
+                    larger = build.icmp_signed(">", bits, loop.carried[0])
+                    loop.carry = [build.select(larger, bits, loop.carried[0])]
+                largest = loop.results[0]
+            at = high
+        return largest
+
+    def _log2(self, bits: Value) -> Value:
+        """Binary logarithm of a positive double from its bit pattern, at most 0.087 too small; -1023 for 0."""
+        code, build = self.code, self.code.build
+        shifted = build.or_(build.lshr(bits, code.whole(12)), code.whole(0x4330000000000000))
+        whole = build.fsub(code.double(shifted), code.number(2.0**52))
+        return build.fsub(build.fmul(whole, code.number(2.0**-40)), code.number(1023.0))
+
+    def _exp2(self, y: Value) -> Value:
+        """2**y to 3e-4, for y between -1000 and 1000 (the nearer end outside)."""
+        code, build = self.code, self.code.build
+        y = code.greatest(code.least(y, code.number(1000.0)), code.number(-1000.0))
+        floor = code.intrinsic("floor", y)
+        f = build.fsub(y, floor)
+        power = code.number(0.0790208)
+        for coefficient in (0.2241267, 0.6968386, 0.9998119):
+            power = code.fma(power, f, code.number(coefficient))
+        whole = build.fadd(build.fadd(floor, code.number(1023.0)), code.number(2.0**52))
+        return build.fmul(power, code.double(build.shl(code.bits(whole), code.whole(52))))
+
+    def _advance(self, step: Value) -> None:
+        """Evaluate every state and its slope at the far end by Horner's rule; old states are kept.
+
+        The step, and the slope, are in the lane's unit of time.
+        """
+        code, num, series = self.code, self.num, self.pointer["series"]
+        h = (step, *num.zero()[1:])
+        order = self.steps.order
+        with self._states() as (e, place):
+            value = num.load(series, code.add(place, order))
+            with num.sum_loop(1, order, [value, num.zero()]) as loop:
+                coefficient = num.load(series, code.add(place, code.minus(order, loop.index)))
+                p, q = loop.sums
+                loop.next = [num.fma(p, h, coefficient), num.fma(q, h, p)]
+            p, q = loop.totals
+            old = num.load(series, place)
+            num.store(old, self.pointer["old"], e)
+            num.store(num.fma(q, h, p), self.pointer["slope"], e)
+            num.store(num.fma(p, h, old), series, place)
+
+    def _trusted(self, relative: Value, following: Value) -> tuple[Value, Value]:
+        """Whether the polynomial solves the equation at its far end; and the size of the new state.
+
+        `relative` and `following` are the step in the units of time of the old and of the new series.
+        """
+        code, build, num, series = self.code, self.code.build, self.num, self.pointer["series"]
+        size = self._size_of(lambda e, place: num.load(series, place))
+        before, after = (relative, *num.zero()[1:]), (following, *num.zero()[1:])
+
+        def change(place: Any) -> Number:
+            return num.multiply(after, num.load(series, code.add(place, 1)))
+
+        def defect(e: Any, place: Any) -> Number:
+            return num.subtract(num.multiply(before, num.load(self.pointer["slope"], e)), change(place))
+
+        miss, rate = self._size_of(defect), self._size_of(lambda e, place: change(place))
+        scale = code.greatest(size, self._floor())
+        tol = code.number(10 * (self.steps.order + 1) * self.steps.tol)
+        slack = build.fmul(code.number(1e4 * self.unit), build.fadd(scale, rate))
+        allowed = code.fma(tol, scale, slack)
+        finite = build.fcmp_ordered("<", allowed, code.number(math.inf))
+        return build.and_(finite, build.fcmp_ordered("<=", miss, allowed)), size
+
+    def _undo(self, bad: Value, clock: Number, step: Value) -> None:
+        """Put lanes whose step failed back to its start, with half of it as their next."""
+        code, build, num = self.code, self.code.build, self.num
+        half = build.fmul(step, code.number(0.5))
+        self._set_register("cap", build.select(bad, half, code.number(math.inf)))
+        with code.when(self._any(bad)):
+
+            def chosen(old: Number, new: Number) -> Number:
+                return tuple(build.select(bad, o, n) for o, n in zip(old, new, strict=True))
+
+            with self._states() as (e, place):
+                new, old = num.load(self.pointer["series"], place), num.load(self.pointer["old"], e)
+                num.store(chosen(old, new), self.pointer["series"], place)
+            num.store(chosen(clock, num.load(self.pointer["clock"], 0)), self.pointer["clock"], 0)
+            self._start_order()
+
+    def _stretch(self, step: Value) -> Value:
+        """Length of the step's piece of curve: 4-point Gauss-Legendre on the speed. The step is in the lane's unit."""
+        code, build, order = self.code, self.code.build, self.steps.order
+        total = code.number(0.0)
+        for node, weight in [*GAUSS, *((1 - x, w) for x, w in GAUSS)]:
+            at = build.fmul(step, code.number(node))
+            with code.loop(0, self.recurrences.dim, [code.number(0.0)]) as states:
+                place = code.times(states.index, self.stride)
+                with code.loop(0, order, [code.number(0.0)]) as loop:
+                    k = code.minus(order, loop.index)
+                    coefficient = self.num.load(self.pointer["series"], code.add(place, k))[0]
+                    rate = build.fmul(coefficient, code.spread(build.sitofp(k, DOUBLE)))
+                    loop.carry = [code.fma(loop.carried[0], at, rate)]
+                speed = loop.results[0]
+                states.carry = [code.fma(speed, speed, states.carried[0])]
+            speed = code.intrinsic("sqrt", states.results[0])
+            total = code.fma(speed, code.number(weight), total)
+        return build.fmul(total, code.absolute(step))
+
+    def _keep(self, step: Value) -> None:
+        """Write the step's polynomials of the watched entries, one row per lane, before the state moves on."""
+        code, build, parts = self.code, self.code.build, self.num.parts
+        kept, entries = self._control("kept"), self.recurrences.moving_watched
+        build.store(self._load_ids(), build.gep(self.pointer["rows"], [kept], source_etype=INT), align=8)
+        code.store(step, self.pointer["registers"], REGISTERS.index("step"))
+        size = len(entries) * (self.steps.order + 1) * parts
+        with code.loop(0, self.lanes) as lane:
+            row = code.add(kept, lane.index)
+            span = code.times(row, parts + 2)
+            for p in range(parts):
+                self._copy("clock", self._spot(0, p, lane.index), "spans", code.add(span, p))
+            self._copy("registers", self._spot_of_register("step", lane.index), "spans", code.add(span, parts))
+            self._copy("unit", lane.index, "spans", code.add(span, parts + 1))
+            for number, entry in enumerate(entries):
+                first = code.add(code.times(row, size), number * (self.steps.order + 1) * parts)
+                with code.loop(0, self.steps.order + 1) as k:
+                    for p in range(parts):
+                        here = self._spot(code.add(entry * self.stride, k.index), p, lane.index)
+                        self._copy(
+                            "series", here, "polynomials", code.add(code.add(first, code.times(k.index, parts)), p)
+                        )
+
+    def _confirm(self, good: Value) -> None:
+        """Strike out the rows of lanes whose step did not count."""
+        code, build = self.code, self.code.build
+        kept = self._control("kept")
+        spot = build.gep(self.pointer["rows"], [kept], source_etype=INT)
+        rows = build.load(spot, typ=code.integers, align=8)
+        build.store(build.select(good, rows, code.whole(-1)), spot, align=8)
+        self._set_control("kept", code.add(kept, self.lanes))

@@ -1,0 +1,369 @@
+"""A circuit's Taylor recurrences as a flat list of operations, for the engines that generate code.
+
+Every moving unit has entries in `now`, its coefficients of the order being computed. Units whose history is
+convolved, and all states, also have entries in `series`; variables of integration have their rates k c_k in
+`rates`. Units that never move (inputs, constants and what is made of them) are parameters of a trajectory.
+
+The recurrences are those of Newton and Moore (R. E. Moore, Interval Analysis, 1966, chapter 11), with
+Shannon's integral of u dv as (1/k) sum of u_{k-j} j v_j, and the integral of a u du as a half square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..circuit import Circuit, driving, time_degrees
+from ..exact import to_floats
+from ..wire import Integral, Linear, Product, Time, Wire
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Entries [at, at + size) of `now`, or of the parameters if it is `still`.
+
+    `series` and `rates` are the places of its history, -1 where none is kept; `degree` bounds its degree in t.
+    """
+
+    at: int
+    size: int
+    degree: int
+    still: bool = False
+    series: int = -1
+    rates: int = -1
+
+
+@dataclass(frozen=True)
+class Term:
+    """One matrix times one operand; `kind` is "plus", "minus", "scalar", "diagonal", "dense" or "sparse".
+
+    Its numbers start at `data` in the recurrences' table; a sparse matrix has its row pointers and columns
+    at `index` of the index table.
+    """
+
+    kind: str
+    operand: Operand
+    data: int = -1
+    index: int = -1
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time itself."""
+
+    out: Operand
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A linear combination; `bias` is the place of its offset, -1 where there is none."""
+
+    out: Operand
+    terms: tuple[Term, ...]
+    bias: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """Entrywise product of two operands."""
+
+    out: Operand
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Bilinear form: entry i sums left[l] * right[r] over the pairs from pointer i to pointer i + 1.
+
+    `index` is the place of the pointers (out.size + 1), then of all l and r in turn.
+    """
+
+    out: Operand
+    left: Operand
+    right: Operand
+    index: int
+
+
+@dataclass(frozen=True)
+class Increase:
+    """Integral of `integrand` over time."""
+
+    out: Operand
+    integrand: Operand
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Integral of `integrand` with respect to `variable`."""
+
+    out: Operand
+    integrand: Operand
+    variable: Operand
+
+
+@dataclass(frozen=True)
+class Square:
+    """Integral of a u du, half the square of u times a; the factors a are one number or one per entry at `data`."""
+
+    out: Operand
+    base: Operand
+    factors: int
+    data: int
+
+
+Operation = Clock | Sum | Times | Contract | Increase | Follow | Square
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrences:
+    """What an engine needs to advance a circuit: operations in order, tables, and sizes.
+
+    Attributes
+    ----------
+    operations : in the order of evaluation; `Increase` first, since it reads the order below
+    data : float64 table of all weights
+    index : int64 table of sparse structure
+    states : Operand of every integrator, side by side in the order of the circuit's state
+    nonzero : entries of the state that are proven never zero
+    parameters : still wires in the order of their places
+    watched : operands whose polynomials are kept, in the order asked
+    """
+
+    operations: tuple[Operation, ...]
+    data: np.ndarray
+    index: np.ndarray
+    states: tuple[Operand, ...]
+    nonzero: tuple[tuple[int, int], ...]
+    parameters: tuple[Wire, ...]
+    watched: tuple[Operand, ...]
+    now_size: int
+    series_size: int
+    rates_size: int
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the state."""
+        return sum(s.size for s in self.states)
+
+    @property
+    def still_size(self) -> int:
+        """Numbers per trajectory that never move."""
+        return sum(w.size for w in self.parameters)
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """Everything but the numbers: circuits of one structure share their code."""
+        sizes = self.now_size, self.series_size, self.rates_size, self.still_size
+        return self.operations, self.states, self.nonzero, self.watched, sizes
+
+    @property
+    def moving_watched(self) -> tuple[int, ...]:
+        """Places of the series of the watched entries that move."""
+        return tuple(w.series + e for w in self.watched if not w.still for e in range(w.size))
+
+
+def recurrences(circuit: Circuit, watch: Iterable[Wire] = ()) -> Recurrences:
+    """Lower a circuit; the polynomials of the wires `watch` are to be kept."""
+    return _Lowering(circuit, tuple(watch)).result()
+
+
+class _Lowering:
+    def __init__(self, circuit: Circuit, watch: tuple[Wire, ...]) -> None:
+        self.circuit = circuit
+        self.degree = time_degrees(circuit)
+        self.watch = tuple(circuit.source(w) for w in watch)
+        needed = driving(circuit) | self._behind(self.watch)
+        self.moving = [w for w in circuit.wires if w in needed and self.degree[w] > 0]
+        self.data: list[np.ndarray] = []
+        self.index: list[np.ndarray] = []
+        self.data_size = self.index_size = 0
+        self.parameters: dict[Wire, int] = {}
+        self.still_size = 0
+        self.operand: dict[Wire, Operand] = {}
+        self._place()
+
+    def _behind(self, wires: Iterable[Wire]) -> set[Wire]:
+        """The wires and the units they are made of, up to integrators."""
+        from ..graph import operands
+
+        found: set[Wire] = set()
+        stack = list(wires)
+        while stack:
+            wire = stack.pop()
+            if wire not in found:
+                found.add(wire)
+                if not isinstance(wire, Integral):
+                    stack += [self.circuit.source(x) for x in operands(wire)]
+        return found
+
+    def _place(self) -> None:
+        """Give every moving unit its places."""
+        history, variables = self._histories()
+        states = list(self.circuit.integrals)
+        at = series = rates = 0
+        for wire in [*states, *(w for w in self.moving if not isinstance(w, Integral))]:
+            keeps, paces = wire in history, wire in variables
+            self.operand[wire] = Operand(
+                at,
+                wire.size,
+                self.degree[wire],
+                series=series if keeps else -1,
+                rates=rates if paces else -1,
+            )
+            at += wire.size
+            series += wire.size * keeps
+            rates += wire.size * paces
+        self.sizes = at, series, rates
+
+    def _histories(self) -> tuple[set[Wire], set[Wire]]:
+        """Units whose series, and variables whose rates, are convolved or read later."""
+        source = self.circuit.source
+        history: set[Wire] = {*self.circuit.integrals, *(w for w in self.watch if self.degree[w] > 0)}
+        variables: set[Wire] = set()
+        for wire in self.moving:
+            if isinstance(wire, Product):
+                left, right = source(wire.left), source(wire.right)
+                if self.degree[left] and self.degree[right]:
+                    history |= {left, right}
+            elif isinstance(wire, Integral):
+                u, v = source(wire.integrand), source(wire.variable)
+                if isinstance(v, Time) or not self.degree[u]:
+                    continue
+                if self._self_factor(u, v) is not None:
+                    history.add(v)
+                else:
+                    history.add(u)
+                    variables.add(v)
+        return history, variables
+
+    def _self_factor(self, u: Wire, v: Wire) -> np.ndarray | None:
+        """The factor a when u is a times v: the integral of a v dv is a half square."""
+        if u is v:
+            return np.ones(1)
+        if isinstance(u, Linear) and u.bias is None and len(u.terms) == 1:
+            matrix, x = u.terms[0]
+            if self.circuit.source(x) is v and not hasattr(matrix, "tocsr") and matrix.ndim < 2:
+                return np.atleast_1d(to_floats(matrix))
+        return None
+
+    def result(self) -> Recurrences:
+        operations = [self._operation(w) for w in self.moving]
+        first = [o for o in operations if isinstance(o, Increase)]
+        rest = [o for o in operations if not isinstance(o, Increase)]
+        states = tuple(self.operand[w] for w in self.circuit.integrals)
+        nonzero = tuple(
+            (self.operand[w].at, self.operand[w].at + w.size) for w in self.circuit.integrals if "0" not in w.signs
+        )
+        watched = tuple(self._operand(w) for w in self.watch)
+        now, series, rates = self.sizes
+        return Recurrences(
+            tuple(_used(first + rest, states, watched)),
+            np.concatenate([np.zeros(0), *self.data]),
+            np.concatenate([np.zeros(0, dtype=np.int64), *self.index]),
+            states,
+            nonzero,
+            tuple(self.parameters),
+            watched,
+            now,
+            series,
+            rates,
+        )
+
+    def _operand(self, wire: Wire) -> Operand:
+        wire = self.circuit.source(wire)
+        if wire in self.operand:
+            return self.operand[wire]
+        if wire not in self.parameters:
+            self.parameters[wire] = self.still_size
+            self.still_size += wire.size
+        return Operand(self.parameters[wire], wire.size, 0, still=True)
+
+    def _store(self, numbers: np.ndarray) -> int:
+        at = self.data_size
+        self.data.append(np.ascontiguousarray(numbers, dtype=float).reshape(-1))
+        self.data_size += numbers.size
+        return at
+
+    def _store_index(self, *numbers: np.ndarray) -> int:
+        at = self.index_size
+        for part in numbers:
+            self.index.append(np.asarray(part, dtype=np.int64).reshape(-1))
+            self.index_size += len(self.index[-1])
+        return at
+
+    def _operation(self, wire: Wire) -> Operation:
+        out = self.operand[wire]
+        if isinstance(wire, Time):
+            return Clock(out)
+        if isinstance(wire, Linear):
+            terms = tuple(self._term(m, x) for m, x in wire.terms)
+            return Sum(out, terms, self._store(to_floats(wire.bias)) if wire.bias is not None else -1)
+        if isinstance(wire, Product):
+            left, right = self._operand(wire.left), self._operand(wire.right)
+            if wire.einsum is None:
+                return Times(out, left, right)
+            return Contract(out, left, right, self._pairs(wire))
+        assert isinstance(wire, Integral)
+        return self._integral(wire, out)
+
+    def _integral(self, wire: Integral, out: Operand) -> Operation:
+        u, v = self.circuit.source(wire.integrand), self.circuit.source(wire.variable)
+        if isinstance(v, Time):
+            return Increase(out, self._operand(u))
+        factor = self._self_factor(u, v)
+        if factor is not None:
+            return Square(out, self.operand[v], len(factor), self._store(factor))
+        return Follow(out, self._operand(u), self._operand(v))
+
+    def _pairs(self, wire: Product) -> int:
+        out, left, right = wire.pairs()
+        by_entry = np.argsort(out, kind="stable")
+        pointers = np.searchsorted(out[by_entry], np.arange(wire.size + 1))
+        return self._store_index(pointers, left[by_entry], right[by_entry])
+
+    def _term(self, matrix: Any, wire: Wire) -> Term:
+        operand = self._operand(wire)
+        if hasattr(matrix, "tocsr"):
+            rows = matrix.tocsr()
+            return Term("sparse", operand, self._store(rows.data), self._store_index(rows.indptr, rows.indices))
+        numbers = to_floats(matrix)
+        if numbers.ndim == 0:
+            if abs(float(numbers)) == 1:
+                return Term("plus" if numbers > 0 else "minus", operand)
+            return Term("scalar", operand, self._store(numbers))
+        kind = "diagonal" if numbers.ndim == 1 else "dense"
+        return Term(kind, operand, self._store(numbers))
+
+
+def _used(operations: list[Operation], states: tuple[Operand, ...], watched: tuple[Operand, ...]) -> list[Operation]:
+    """The operations that something reads: a factor folded into a half square is not."""
+    by_place = {o.out.at: o for o in operations}
+    waiting = [o.at for o in (*states, *watched) if not o.still]
+    read: set[int] = set()
+    while waiting:
+        at = waiting.pop()
+        if at not in read:
+            read.add(at)
+            waiting += [o.at for o in operands_of(by_place[at]) if not o.still]
+    return [o for o in operations if o.out.at in read]
+
+
+def operands_of(operation: Operation) -> tuple[Operand, ...]:
+    """What an operation reads."""
+    match operation:
+        case Sum():
+            return tuple(t.operand for t in operation.terms)
+        case Times() | Contract():
+            return operation.left, operation.right
+        case Increase():
+            return (operation.integrand,)
+        case Follow():
+            return operation.integrand, operation.variable
+        case Square():
+            return (operation.base,)
+        case _:
+            return ()
