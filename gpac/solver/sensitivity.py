@@ -21,7 +21,7 @@ from ..schedule import Schedule
 from ..transform.tangent import derivative_name, tangent
 from .solution import Solution
 
-WIDTH = 8192
+WIDTH = 16384
 """Entries of all units that the directions of one run may have together, about."""
 
 Array = Any
