@@ -69,7 +69,8 @@ def sensitivities(
     -----
     Where the derivatives need no integrators of their own, as in a network's homotopy, and few directions are
     asked for, one run gives everything; else the system is solved once more alone, so that the derivatives'
-    size has no influence on the solution's accuracy.
+    size has no influence on the solution's accuracy. Integrators of derivatives are states like others: errors
+    are controlled relative to the largest of all.
     """
     runnable, inputs = _with_free_start(system, inputs, initial)
     names = _checked(runnable, names)

@@ -235,7 +235,7 @@ def test_the_solution_is_that_of_the_system_alone(scheme):
 
 
 def test_large_derivatives_do_not_spoil_the_solution():
-    """Lorenz to t = 20, where derivatives reach 1e6 times the states."""
+    """Lorenz to t = 20: derivatives of some thousand beside states of some ten."""
     system = problem("Lorenz").system
     solution, jacobian = sensitivity(system, 20.0)
     plain = gpac.solve(system, 20.0, tol=TOL)

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpac
+from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
 from gpac import Circuit, CircuitError, Phase, Schedule, bilinear, inputs, integral, linear, product, wire
 from gpac import functions as fn
 from gpac.elementary import TABLE
 from gpac.program import Program
+from gpac.transform.along import Along
 from gpac.transform.tangent import tangent
 from gpac.wire import Linear, Start
 
@@ -262,6 +264,36 @@ def test_the_tangent_of_the_tangent_has_second_derivatives():
     second = tangent(tangent(circuit), ["a"], ["e"])
     got = read(second, 2, {"a": [1], "d(a)": [1], "e(a)": [1]})
     assert_equal(got["e(d(y))"], [4 * MP.e**2])
+
+
+def small_network() -> Network:
+    rng = np.random.default_rng(2)
+    layers = [dense(rng.normal(size=(3, 2)), [1, 0, -1]), Sigmoid(), dense(rng.normal(size=(2, 3))), Tanh()]
+    return Network(2, layers)
+
+
+@pytest.mark.parametrize(
+    ("make", "t"),
+    [
+        (lambda: homotopy(small_network()), 1),
+        (lambda: sequential(small_network()), None),
+        (lambda: relaxation(small_network()), 2),
+        (lambda: Circuit({"f": fn.log(gpac.declared(inputs("x", 2) + 1 + gpac.time(), "+"))}), 1),
+        (lambda: Circuit({"f": fn.arctan(fn.sin(inputs("x", 2) * gpac.time()))}), 1),
+        (lambda: Circuit({"f": fn.tanh(fn.exp(inputs("x", 2) + gpac.time()))}), 1),
+    ],
+    ids=["homotopy", "sequential", "relaxation", "log", "arctan of sin", "tanh of exp"],
+)
+def test_functions_of_their_variable_agree_with_the_variational_equations(make, t, monkeypatch):
+    """The same derivatives with all integrators and without those that are not needed."""
+    given = {"x": [0.75, 0.5], "d(x)": [1, -2]}
+    short = tangent(make())
+    monkeypatch.setattr(Along, "follows", lambda self, y: False)
+    full = tangent(make())
+    assert full.dim > short.dim
+    one, other = read(short, t, given), read(full, t, given)
+    for name in one:
+        assert_equal(one[name], other[name])
 
 
 def test_several_directions_share_the_system():
