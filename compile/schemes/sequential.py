@@ -10,9 +10,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from gpac.circuit import Circuit
+from gpac.functions import tanh_pair
 from gpac.program import Program
 from gpac.schedule import Phase, Schedule
-from gpac.wire import Wire, inputs, integral, linear, product, wire
+from gpac.wire import Wire, inputs, product, time
 
 from ..network import Network, chain
 from .neurons import activated, argument, linear_wire, pair_invariant
@@ -47,8 +48,5 @@ def sequential(network: Network) -> Schedule:
 
 
 def _neurons(z: Wire, number: int) -> tuple[Wire, Wire]:
-    """u and d with u' = d z for a z constant in time."""
-    slope = wire(f"u{number}_slope", z.size)
-    u = integral(product(slope, z), None, 0, name=f"u{number}")
-    d = slope.define(integral(linear([(-2, u)]), u, 1, name=f"u{number}_slope", signs="+"))
-    return u, d
+    """u and d with u' = d z for a z constant in time: functions of t z."""
+    return tanh_pair(product(time(), z), name=f"u{number}", initial=(0, 1))

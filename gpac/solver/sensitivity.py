@@ -1,0 +1,175 @@
+"""Derivatives of a program's outputs with respect to its inputs and start values, for batches.
+
+The tangent circuit is solved for unit directions. Several directions share one run of the system; the batch
+is repeated until every entry of the inputs had its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
+from ..circuit import Circuit
+from ..errors import GpacError, ShapeError
+from ..exact import to_floats
+from ..pivp import PIVP
+from ..schedule import Schedule
+from ..transform.tangent import derivative_name, tangent
+from .solution import Solution
+
+WIDTH = 16384
+"""Entries of all units that the directions of one run may have together, about."""
+
+Array = Any
+Solve = Callable[[Circuit | Schedule, Any, dict[str, Array] | None], Solution]
+
+
+def sensitivities(
+    system: System,
+    t: Any,
+    inputs: Any,
+    initial: Any,
+    names: bool | str | Iterable[str],
+    solve: Solve,
+    tol: float,
+    backend: str = "auto",
+) -> tuple[Solution, dict[str, Array]]:
+    """Solve a system and its variational equations.
+
+    Parameters
+    ----------
+    system, t, inputs, initial, tol, backend
+        As in `gpac.solve`. Derivatives are taken at fixed end times.
+    names : True, or names of inputs
+        What to differentiate by; True means all inputs. The start values of a PIVP are its input "initial"; left
+        out, they are its own, rounded to doubles.
+    solve : callable
+        `solve(runnable, t, inputs)`, inputs by name.
+
+    Returns
+    -------
+    solution : Solution
+        Of the system alone.
+    jacobian : dict from input name to float64, (B, m, n), or (m, n) for a single input
+        `jacobian[name][b, i, j]`: derivative of output i, counted as in `solution.outputs`, by entry j of the
+        input. NaN where the run of the derivatives stopped before the end time.
+
+    Raises
+    ------
+    GpacError
+        If the system has no inputs.
+    ShapeError
+        If a name is not one of them.
+
+    Notes
+    -----
+    Where the derivatives need no integrators of their own, as in a network's homotopy, and few directions are
+    asked for, one run gives everything; else the system is solved once more alone, so that the derivatives'
+    size has no influence on the solution's accuracy. Integrators of derivatives are states like others: errors
+    are controlled relative to the largest of all.
+    """
+    runnable, inputs = _with_free_start(system, inputs, initial)
+    names = _checked(runnable, names)
+    xp = array_module(inputs, backend)
+    arrays, batch = batch_inputs(runnable, inputs, xp)
+    single = batch is None and np.ndim(t) != 1
+    count = (1 if batch is None else batch) if batch is not None or single else len(t)
+    arrays = {name: xp.broadcast_to(a, (len(a), count)) for name, a in arrays.items()}
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, tol, xp)
+
+    sizes = {name: runnable.inputs[name] for name in names}
+    n, m = sum(sizes.values()), sum(w.size for w in runnable.outputs.values())
+    runs = -(-n // min(n, max(1, WIDTH // _width(runnable))))
+    labels = [f"d{k + 1}" for k in range(-(-n // runs))]
+    varied = tangent(runnable, names, labels)
+    given = {name: xp.repeat(a.T, runs, axis=0) for name, a in arrays.items()} | _directions(
+        varied, sizes, labels, runs, count, xp
+    )
+    times = ends if isinstance(runnable, Schedule) else xp.repeat(ends, runs)
+    run = solve(varied, times, given)
+
+    found = run.outputs.reshape(count, runs, 1 + len(labels), m)[:, :, 1:]
+    found = found.reshape(count, -1, m)[:, :n].transpose(0, 2, 1)
+    found = found[0] if single else found
+    places = np.cumsum([0, *sizes.values()])
+    jacobian = {name: found[..., places[k] : places[k + 1]] for k, name in enumerate(names)}
+    if runs == 1 and _has_states_of(varied, runnable):
+        return _alone(run, varied, runnable, single), jacobian
+    return solve(runnable, t, inputs), jacobian
+
+
+def _with_free_start(system: System, inputs: Any, initial: Any) -> tuple[Circuit | Schedule, Any]:
+    """A circuit or schedule and its inputs; the start values of a PIVP become an input."""
+    if not isinstance(system, PIVP):
+        return as_runnable(system, initial), inputs
+    if inputs is not None:
+        raise GpacError("a PIVP takes initial=, not inputs=")
+    start = to_floats(np.array(system.initial, dtype=object)) if initial is None else initial
+    return as_runnable(system, start), {"initial": start}
+
+
+def _checked(runnable: Circuit | Schedule, names: bool | str | Iterable[str]) -> tuple[str, ...]:
+    if not runnable.inputs:
+        raise GpacError("the system has no inputs to differentiate by; give it some with gpac.inputs")
+    if names is True:
+        return tuple(runnable.inputs)
+    if isinstance(names, bool) or not names:
+        raise GpacError(f"expected names of inputs to differentiate by, or True for all, got {names!r}")
+    wanted = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in runnable.inputs]
+    if unknown:
+        raise ShapeError(f"cannot differentiate by {unknown[0]!r}; the system has inputs {sorted(runnable.inputs)}")
+    return wanted
+
+
+def _phases(runnable: Circuit | Schedule) -> list[Circuit]:
+    return [p.circuit for p in runnable.phases] if isinstance(runnable, Schedule) else [runnable]
+
+
+def _width(runnable: Circuit | Schedule) -> int:
+    """Entries of all units of the widest circuit."""
+    return max(sum(w.size for w in circuit.wires) for circuit in _phases(runnable))
+
+
+def _directions(
+    varied: Circuit | Schedule, sizes: dict[str, int], labels: list[str], runs: int, count: int, xp: Any
+) -> dict[str, Array]:
+    """Unit directions (count * runs, size) for every input of directions that the tangent reads."""
+    n = sum(sizes.values())
+    units = np.eye(runs * len(labels), n).reshape(runs, len(labels), n)
+    found, at = {}, 0
+    for name, size in sizes.items():
+        for k, label in enumerate(labels):
+            if derivative_name(label, name) in varied.inputs:
+                rows = np.tile(units[:, k, at : at + size], (count, 1))
+                found[derivative_name(label, name)] = xp.asarray(rows)
+        at += size
+    return found
+
+
+def _has_states_of(varied: Circuit | Schedule, runnable: Circuit | Schedule) -> bool:
+    """Whether the derivatives have no integrators of their own, and the states are one circuit's."""
+    pairs = zip(_phases(varied), _phases(runnable), strict=True)
+    return all(set(a.integrals) == set(b.integrals) for a, b in pairs)
+
+
+def _alone(run: Solution, varied: Circuit | Schedule, runnable: Circuit | Schedule, single: bool) -> Solution:
+    """The solution of the system, read off the run that also has its derivatives."""
+    m = sum(w.size for w in runnable.outputs.values())
+    places, at = {}, 0
+    for wire in _phases(varied)[-1].integrals:
+        places[wire] = range(at, at + wire.size)
+        at += wire.size
+    states = [i for wire in _phases(runnable)[-1].integrals for i in places[wire]]
+    figures = {name: getattr(run, name) for name in ("t", "steps", "orders", "length", "space", "status")}
+    figures |= {"outputs": run.outputs[:, :m], "states": run.states[:, states]}
+    named = {name: run.named[name] for name in runnable.outputs}
+    if single:
+        figures = {name: a[0] for name, a in figures.items()}
+        named = {name: a[0] for name, a in named.items()}
+    dense = run.dense and replace(run.dense, coefficients=run.dense.coefficients[..., :m])
+    return replace(run, named=named, dense=dense, **figures)
