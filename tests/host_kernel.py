@@ -27,7 +27,9 @@ class HostKernel:
         if not library.exists():
             code = library.with_suffix(".cpp")
             code.write_text(whole)
-            done = subprocess.run([COMPILER, *OPTIONS, "-o", library, code], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [COMPILER, *OPTIONS, "-o", library, code], capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, done.stderr[:4000]
         self.library = ctypes.CDLL(str(library))
 

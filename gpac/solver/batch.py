@@ -181,18 +181,37 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
 
     limits = replace(job.limits, tell=told)
     parts: list[Advance] = []
-    for low in range(0, batch, choice.engine.piece):
-        some = slice(low, min(batch, low + choice.engine.piece))
+
+    def advance(some: slice) -> Advance:
+        count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
-        state = series.start(given, some.stop - low)
-        piece = Batch(given, state, xp.zeros(some.stop - low), ends[some])
+        piece = Batch(given, series.start(given, count), xp.zeros(count), ends[some])
         code = _end_code(parts, limits)
         if code is None:
-            parts.append(choice.engine.advance(piece, limits))
-        else:
-            parts.append(_untouched(piece, code, settings))
-            told(some.stop - low)
-    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice)}
+            return choice.engine.advance(piece, limits)
+        told(count)
+        return _untouched(piece, code, settings)
+
+    size = _in_pieces(advance, parts, batch, choice.engine.piece)
+    engine = str(choice)
+    if size < choice.engine.piece:
+        engine += f"; memory held {size} trajectories at a time"
+    return _gathered(parts, circuit, settings, xp) | {"engine": engine}
+
+
+def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
+    """Add pieces of `size` to `parts`, smaller ones once memory does not suffice; returns the last size."""
+    low = 0
+    while low < batch:
+        high = min(batch, low + size)
+        try:
+            parts.append(advance(slice(low, high)))
+            low = high
+        except MemoryError:  # CuPy's error for a device that is full is one too
+            if high - low == 1:
+                raise
+            size = (high - low) // 2
+    return size
 
 
 def _end_code(parts: list[Advance], limits: Limits) -> int | None:
@@ -218,7 +237,7 @@ def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: An
     rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
     out: dict[str, Any] = {}
     for field, (name, width) in rows.items():
-        out[field] = xp.concatenate([xp.zeros((0, width)), *(getattr(p, name).T for p in parts)])
+        out[field] = xp.concatenate([xp.zeros((0, width)), *(xp.asarray(getattr(p, name)).T for p in parts)])
     for field in ("code", "t", "steps", "orders", "length", "space"):
         out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
     out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)

@@ -31,7 +31,7 @@ class Choice:
 def choose(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choice:
     """The engine for a circuit whose inputs live in the array module `xp`."""
     if xp.__name__ == "cupy":
-        return Choice(ArrayEngine(circuit, settings, xp), "the inputs live on the device")
+        return _on_device(circuit, settings, xp)
     if backend == "numpy":
         return Choice(ArrayEngine(circuit, settings, xp), "asked for with backend='numpy'")
     if backend == "compiled":
@@ -41,6 +41,15 @@ def choose(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choic
     if _weights(circuit) > WIDE:
         return Choice(ArrayEngine(circuit, settings, xp), f"more than {WIDE} weights, best left to BLAS")
     return Choice(_lanes(circuit, settings), "the fastest for this size")
+
+
+def _on_device(circuit: Circuit, settings: Settings, xp: Any) -> Choice:
+    from .cuda.engine import MOST_WEIGHTS, CudaEngine, fits
+
+    if fits(circuit, settings):
+        return Choice(CudaEngine(circuit, settings, xp), "on the device, where a kernel is the fastest for this size")
+    reason = f"on the device; with more than {MOST_WEIGHTS} weights or long series, best left to cuBLAS"
+    return Choice(ArrayEngine(circuit, settings, xp), reason)
 
 
 def _lanes(circuit: Circuit, settings: Settings) -> Engine:

@@ -235,9 +235,10 @@ class _Writer:
                 factor = f"w.weight({term.data}{f' + {e}' if term.kind == 'diagonal' else ''})"
                 return [f"value = {f'times({factor}, {x})' if first else f'fused({factor}, {x}, value)'};"]
             case "dense":  # the table holds it by columns
+                weight = f"w.weight({term.data} + c * {rows} + {e})"
                 return [
                     f"UNROLL for (int c = 0; c < {term.operand.size}; ++c)",
-                    f"    value = fused(w.weight({term.data} + c * {rows} + {e}), {self._get(term.operand, 'c')}, value);",
+                    f"    value = fused({weight}, {self._get(term.operand, 'c')}, value);",
                 ]
             case _:
                 return self._sparse(term, rows, e, entry)

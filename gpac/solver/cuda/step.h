@@ -32,6 +32,7 @@ struct Trajectory {
     double end, cap, steps, length, space;
     // the step under way
     double step, relative;
+    Moment gap;  // to the end
     bool last;
     long long row;
 };
@@ -147,18 +148,19 @@ INLINE double stretch(Work& w, double relative) {
     return total * fabs(relative);
 }
 
-// Evaluate every state and its slope at the far end by Horner's rule.
-INLINE void advance(Work& w, double relative) {
-    Number h = number(relative);
+// Evaluate every state and its slope at the far end by Horner's rule. The last step is the gap to the end, which
+// in double-double need not be a double.
+INLINE void advance(Work& w, const Trajectory& p) {
+    Number h = p.last ? as_number(scaled(p.gap, 1.0 / w.unit)) : number(p.relative);
     together();
     EACH(e, DIM) {
-        Number p = w.series(e, ORDER), q = number(0.0);
+        Number value = w.series(e, ORDER), slope = number(0.0);
         UNROLL for (int k = ORDER - 1; k > 0; --k) {
-            q = fused(q, h, p);
-            p = fused(p, h, w.series(e, k));
+            slope = fused(slope, h, value);
+            value = fused(value, h, w.series(e, k));
         }
-        w.slope[e] = fused(q, h, p);
-        w.series(e, 0) = fused(p, h, w.series(e, 0));
+        w.slope[e] = fused(slope, h, value);
+        w.series(e, 0) = fused(value, h, w.series(e, 0));
     }
 }
 
@@ -166,7 +168,8 @@ INLINE void advance(Work& w, double relative) {
 INLINE bool take_step(Work& w, Trajectory& p, Fate& fate) {
     bool wrong;
     double step = expand(w, wrong) * w.unit;
-    double gap = lead(minus(moment(p.end), w.clock)), left = fabs(gap);
+    p.gap = minus(moment(p.end), w.clock);
+    double left = fabs(lead(p.gap));
     step = least(step, p.cap);
     double parts = ceil(left / (step * (1 + 4 * 0x1p-52)));
     p.last = parts <= 1.0;
@@ -180,7 +183,7 @@ INLINE bool take_step(Work& w, Trajectory& p, Fate& fate) {
         p.cap = INFINITE;
         return false;
     }
-    p.step = copysign(step, gap);
+    p.step = copysign(step, lead(p.gap));
     p.relative = p.step / w.unit;
     return true;
 }
@@ -284,7 +287,7 @@ run(Number* state, const Number* parameters, Moment* clocks, const double* ends,
             if (moves) {
                 if (KEEP && !keep(w, p, record, control)) break;
                 piece = LENGTH ? stretch(w, p.relative) : 0.0;
-                advance(w, p.relative);
+                advance(w, p);
                 w.clock = p.last ? moment(p.end) : plus(w.clock, moment(p.step));
                 w.unit = power_of_two(fabs(p.step));
                 checking = true;
