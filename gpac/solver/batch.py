@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
 from ..circuit import Circuit
-from ..errors import GpacError, NumberError
+from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import choose
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
@@ -33,6 +34,7 @@ def solve(
     length: bool = False,
     max_steps: int = 100_000,
     max_seconds: float | None = None,
+    derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Solution:
@@ -62,6 +64,9 @@ def solve(
         Steps allowed to each trajectory (to each phase of a schedule).
     max_seconds : float, optional
         Wall-clock time allowed; trajectories that are not done by then have the status WALL_CLOCK.
+    derivatives : True, or names of inputs
+        Solve the variational equations too: `solution.jacobian[name]`, (B, m, n), holds the derivatives of the
+        outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     progress : callable, optional
@@ -84,6 +89,24 @@ def solve(
     """
     settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
     limits = _limits(max_steps, max_seconds)
+    if derivatives:
+        from .sensitivity import sensitivities
+
+        if np.ndim(t) == 2:
+            raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
+        plain = partial(
+            solve,
+            tol=tol,
+            atol=atol,
+            dense=dense,
+            length=length,
+            max_steps=max_steps,
+            max_seconds=max_seconds,
+            backend=backend,
+            progress=progress,
+        )
+        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
+        return replace(solution, jacobian=jacobian)
     runnable = as_runnable(system, initial)
     if initial is not None:
         if inputs is not None:
