@@ -8,6 +8,7 @@ of two near its step: coefficients of order k are c_k unit**k, which neither ove
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -32,6 +33,15 @@ MEMORY = ("now", "series", "rates", "still", "clock", "unit", "data", "index")
 """Pointers that both functions take, in this order; the order k follows."""
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How work is laid out in registers: lanes of a group, rows of a matrix and entries of a unit worked on at once."""
+
+    lanes: int
+    tile: int
+    entries: int
+
+
 class SeriesCode:
     """Code of one circuit's recurrences.
 
@@ -40,17 +50,16 @@ class SeriesCode:
     module : the module that gets the functions "values" (order 0) and "order" (order k)
     recurrences : Recurrences
     arithmetic : Double or DoubleDouble
-    lanes : int
+    shape : Shape
     stride : int
         Numbers between the series of one entry and the next: highest order + 1, or more.
-    tile : int
-        Rows of a matrix worked on at once.
     """
 
     def __init__(
-        self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], lanes: int, stride: int, tile: int
+        self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], shape: Shape, stride: int
     ) -> None:
-        self.recurrences, self.stride, self.tile = recurrences, stride, tile
+        self.recurrences, self.stride, self.shape = recurrences, stride, shape
+        lanes = shape.lanes
         self.values = self._function(module, "values", arithmetic, lanes, self._emit_values)
         self.order = self._function(module, "order", arithmetic, lanes, self._emit_order)
 
@@ -141,7 +150,7 @@ class SeriesCode:
         """Rows in tiles; matrices run through their columns with one running sum per row of the tile."""
         at_zero = isinstance(self.k, int)
         terms = [t for t in operation.terms if at_zero or not t.operand.still]
-        tile = self.tile if any(t.kind == "dense" for t in terms) else 1
+        tile = self.shape.tile if any(t.kind == "dense" for t in terms) else 1
         size = operation.out.size
         full = size // tile
         if full:
@@ -207,10 +216,24 @@ class SeriesCode:
                 return operation.out.size
         raise AssertionError("a term belongs to a sum")
 
+    def _blocks(self, size: int, work: Callable[[list[Any]], None]) -> None:
+        """Do the work for every entry of a unit, some entries at once: their sums run side by side."""
+        many = min(self.shape.entries, size)
+        with self.code.entries(size // many) as block:
+            first = self.code.times(block, many)
+            work([self.code.add(first, i) for i in range(many)])
+        if size % many:
+            work([size - size % many + i for i in range(size % many)])
+
     def _times(self, operation: Times) -> None:
         out, left, right = operation.out, operation.left, operation.right
-        with self.code.entries(out.size) as e:
-            self._put(out, e, self._product(left, self._entry(left, e), right, self._entry(right, e), None))
+
+        def work(entries: list[Any]) -> None:
+            pairs = [(self._entry(left, e), self._entry(right, e)) for e in entries]
+            for e, value in zip(entries, self._products(left, right, pairs, None), strict=True):
+                self._put(out, e, value)
+
+        self._blocks(out.size, work)
 
     def _contract(self, operation: Contract) -> None:
         code, index, out = self.code, self.memory["index"], operation.out
@@ -221,32 +244,39 @@ class SeriesCode:
             with self.num.sum_loop(low, high, [self.num.zero()]) as loop:
                 at = code.add(operation.index + out.size + 1, loop.index)
                 left, right = code.whole_at(index, at), code.whole_at(index, code.add(at, pairs))
-                total = self._product(operation.left, left, operation.right, right, loop.sums[0])
-                loop.next.append(total)
+                loop.next += self._products(operation.left, operation.right, [(left, right)], loop.sums)
             self._put(out, e, loop.totals[0])
 
     def _entry(self, operand: Operand, e: Any) -> Any:
         return e if operand.size > 1 else 0
 
-    def _product(self, left: Operand, i: Any, right: Operand, j: Any, total: Number | None) -> Number:
-        """Order k of left[i] right[j], added to `total`."""
+    def _products(
+        self, left: Operand, right: Operand, pairs: list[tuple[Any, Any]], totals: list[Number] | None
+    ) -> list[Number]:
+        """Order k of left[i] right[j] for every pair, added to the totals."""
         num = self.num
         if isinstance(self.k, int) or left.still or right.still:
-            a, b = self._get(left, i), self._get(right, j)
-            return num.multiply(a, b) if total is None else num.fma(a, b, total)
+            factors = [(self._get(left, i), self._get(right, j)) for i, j in pairs]
+            if totals is None:
+                return [num.multiply(a, b) for a, b in factors]
+            return [num.fma(a, b, total) for (a, b), total in zip(factors, totals, strict=True)]
         low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
         high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
-        a, b = self._history(left, i, 0), self._history(right, j, self.k)
-        return self._convolve("series", a, b, low, self.code.add(high, 1), total)
+        places = [(self._history(left, i, 0), self._history(right, j, self.k)) for i, j in pairs]
+        totals = totals or [num.zero() for _ in pairs]
+        return self._convolve("series", places, low, self.code.add(high, 1), totals)
 
-    def _convolve(self, of: str, a: Any, b: Any, low: Any, stop: Any, total: Number | None) -> Number:
-        """total + the sum of left[a + j] right[b - j] over low <= j < stop."""
+    def _convolve(
+        self, of: str, places: list[tuple[Any, Any]], low: Any, stop: Any, totals: list[Number]
+    ) -> list[Number]:
+        """Each total + the sum of first[a + j] series[b - j] over low <= j < stop, for its places a and b."""
         code, num = self.code, self.num
-        with num.sum_loop(low, stop, [num.zero() if total is None else total]) as loop:
-            x = num.load(self.memory[of], code.add(a, loop.index))
-            y = num.load(self.memory["series"], code.minus(b, loop.index))
-            loop.next.append(num.fma(x, y, loop.sums[0]))
-        return loop.totals[0]
+        with num.sum_loop(low, stop, totals) as loop:
+            for (a, b), total in zip(places, loop.sums, strict=True):
+                x = num.load(self.memory[of], code.add(a, loop.index))
+                y = num.load(self.memory["series"], code.minus(b, loop.index))
+                loop.next.append(num.fma(x, y, total))
+        return loop.totals
 
     def _increase(self, operation: Increase) -> None:
         u, out = operation.integrand, operation.out
@@ -269,17 +299,21 @@ class SeriesCode:
         """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
         u, v, out = operation.integrand, operation.variable, operation.out
         code, num = self.code, self.num
-        with code.entries(out.size) as e:
-            i, j = self._entry(u, e), self._entry(v, e)
+
+        def work(entries: list[Any]) -> None:
+            pairs = [(self._entry(v, e), self._entry(u, e)) for e in entries]
             if u.still:
-                value = num.multiply(self._get(u, i), self._get(v, j))
+                values = [num.multiply(self._get(u, i), self._get(v, j)) for j, i in pairs]
             else:
                 low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
                 high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
-                rates, series = self._history(v, j, 0, "rates"), self._history(u, i, self.k)
-                total = self._convolve("rates", rates, series, low, code.add(high, 1), None)
-                value = num.multiply(total, self.inverse)
-            self._put(out, e, value)
+                places = [(self._history(v, j, 0, "rates"), self._history(u, i, self.k)) for j, i in pairs]
+                totals = self._convolve("rates", places, low, code.add(high, 1), [num.zero() for _ in pairs])
+                values = [num.multiply(total, self.inverse) for total in totals]
+            for e, value in zip(entries, values, strict=True):
+                self._put(out, e, value)
+
+        self._blocks(out.size, work)
 
     def _square(self, operation: Square) -> None:
         """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square)."""
@@ -287,12 +321,16 @@ class SeriesCode:
         code, num, series = self.code, self.num, self.memory["series"]
         half = code.build.lshr(code.add(self.k, 1), INT(1))
         even = code.build.icmp_signed("==", code.build.and_(self.k, INT(1)), INT(0))
-        factor = code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0)))
-        with code.entries(out.size) as e:
-            i = self._entry(base, e)
-            first = self._history(base, i, 0)
-            middle = num.load(series, code.add(first, code.build.lshr(self.k, INT(1))))
-            start = num.multiply(num.multiply(middle, middle), (factor, *num.zero()[1:]))
-            total = self._convolve("series", first, self._history(base, i, self.k), 0, half, start)
-            place = code.add(operation.data, e if operation.factors > 1 else 0)
-            self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))
+        factor = (code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0))), *num.zero()[1:])
+
+        def work(entries: list[Any]) -> None:
+            firsts = [self._history(base, self._entry(base, e), 0) for e in entries]
+            middles = [num.load(series, code.add(f, code.build.lshr(self.k, INT(1)))) for f in firsts]
+            starts = [num.multiply(num.multiply(m, m), factor) for m in middles]
+            places = [(f, code.add(f, self.k)) for f in firsts]
+            totals = self._convolve("series", places, 0, half, starts)
+            for e, total in zip(entries, totals, strict=True):
+                place = code.add(operation.data, e if operation.factors > 1 else 0)
+                self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))
+
+        self._blocks(out.size, work)

@@ -19,7 +19,7 @@ from llvmlite import ir
 from ..recurrences import Recurrences
 from .ir import DOUBLE, INT, POINTER, Code, Value
 from .number import Double, Number
-from .series import MEMORY, SeriesCode
+from .series import MEMORY, SeriesCode, Shape
 
 QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
 """Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""
@@ -73,15 +73,14 @@ class StepCode:
         module: ir.Module,
         recurrences: Recurrences,
         arithmetic: type[Double],
-        lanes: int,
+        shape: Shape,
         stride: int,
-        tile: int,
         steps: Steps,
     ) -> None:
-        self.recurrences, self.lanes, self.stride, self.steps = recurrences, lanes, stride, steps
-        self.series = SeriesCode(module, recurrences, arithmetic, lanes, stride, tile)
+        self.recurrences, self.lanes, self.stride, self.steps = recurrences, shape.lanes, stride, steps
+        self.series = SeriesCode(module, recurrences, arithmetic, shape, stride)
         names = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
-        self.code = Code(module, "run", [POINTER] * len(names), lanes)
+        self.code = Code(module, "run", [POINTER] * len(names), shape.lanes)
         self.num = arithmetic(self.code)
         self.pointer = dict(zip(names, self.code.function.args, strict=True))
         self.unit = 2.0**-52 if arithmetic.parts == 1 else 2.0**-100
@@ -255,7 +254,7 @@ class StepCode:
         moves = build.and_(moves, build.not_(wrong))
         step = build.select(moves, step, zero)
         smaller = build.fmul(unit, code.number(2.0**-UNIT_BITS))
-        again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-900))))
+        again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-1000))))
         signed = code.intrinsic("copysign", step, gap)
         relative = build.fdiv(signed, unit)
         if self.steps.length:
@@ -288,10 +287,10 @@ class StepCode:
         self._retire()
 
     def _power_of_two(self, a: Value) -> Value:
-        """The power of two at or below a, between 2**-900 and 2**900."""
+        """The power of two at or below a, between 2**-1000 and 2**1000."""
         code = self.code
         whole = code.double(code.build.and_(code.bits(a), code.whole(0x7FF0000000000000)))
-        return code.greatest(code.least(whole, code.number(2.0**900)), code.number(2.0**-900))
+        return code.greatest(code.least(whole, code.number(2.0**1000)), code.number(2.0**-1000))
 
     def _load_ids(self) -> Value:
         return self.code.build.load(self.pointer["ids"], typ=self.code.integers, align=64)
