@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def outputs(system=PENDULUM, t=2.0, **more):
 def network(seed: int, sizes=(3, 5, 4, 2)) -> Network:
     rng = np.random.default_rng(seed)
     layers = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         layers += [dense(rng.normal(size=(m, n)), rng.normal(size=m)), Tanh()]
     return Network(sizes[0], layers[:-1])
 
