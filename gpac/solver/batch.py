@@ -16,6 +16,7 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import choose
+from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -36,7 +37,7 @@ def solve(
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
 
@@ -69,8 +70,8 @@ def solve(
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
-    progress : callable, optional
-        Called with the fraction of trajectories done.
+    progress : callable or True, optional
+        Called with the fraction of trajectories done; True shows a bar on standard error.
 
     Returns
     -------
@@ -120,14 +121,12 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, xp, progress)
-    if isinstance(runnable, Schedule):
-        if t is not None and (np.ndim(t) or t != runnable.duration):
-            raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, job)
-    else:
-        ends = end_times(runnable, t, arrays, count, settings.tol, xp)
-        parts = _run_circuit(runnable, arrays, ends, job)
+    with shown(progress) as told:
+        job = _Job(settings, limits, backend, xp, told)
+        if isinstance(runnable, Schedule):
+            parts = _run_schedule(runnable, t, arrays, count, job)
+        else:
+            parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
@@ -263,8 +262,10 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
     return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
+def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
     xp = job.xp
     values = dict(inputs)
     total: dict = {}

@@ -519,6 +519,13 @@ def test_the_clock_ends_a_run_that_takes_too_long():
     assert_allclose(np.hypot(*solution.states[1]), 1, atol=1e-6)
 
 
+def test_a_bar_can_be_shown(capsys):
+    silent = solve(PENDULUM, t=3, progress=False)
+    assert capsys.readouterr().err == ""
+    assert_same_bits(solve(PENDULUM, t=3, progress=True), silent)
+    assert "100%" in capsys.readouterr().err
+
+
 # -- dense output --------------------------------------------------------------------------------------------
 
 
