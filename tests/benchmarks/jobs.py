@@ -49,16 +49,24 @@ class Job:
     reference: np.ndarray
     bounds: tuple[Bound, ...]
 
+    @property
+    def batch(self) -> int:
+        """Number of trajectories."""
+        return len(self.arrays["c"] if self.kind == "homotopy" else self.arrays["start"])
+
     def errors(self, answer: np.ndarray) -> np.ndarray:
         """Largest deviation of a trajectory over max(1, largest right value): float64 (R,).
 
-        `answer` is (B, m), or (B, m, 2) where a tool has more than double precision.
+        `answer` is (B, m), or (B, m, 2) where a tool has more than double precision. Infinite where a
+        trajectory of the batch is missing or not finite.
         """
+        if len(answer) != self.batch or not np.isfinite(answer).all():
+            return np.full(len(self.reference), np.inf)
         pairs = [a if a.ndim == 3 else np.stack([a, np.zeros_like(a)], axis=-1) for a in (answer, self.reference)]
         given, right = pairs[0][: len(self.reference)], pairs[1]
         off = np.abs((given[..., 0] - right[..., 0]) + (given[..., 1] - right[..., 1])).max(axis=1)
         off /= np.maximum(1.0, np.abs(right[..., 0]).max(axis=1))
-        return np.where(np.isnan(off), np.inf, off)
+        return off
 
     def save(self, path: Path) -> None:
         """Write what a tool needs to know: everything but the right answers."""

@@ -65,20 +65,23 @@ class Screen:
     def walk(self, worker: Worker, variant: str, bound: Bound, best: float) -> Trial | None:
         """The fastest trial within the bound; `best` are the seconds of the fastest peer so far."""
         tried: list[Trial] = []
+        why = "not reached at any tolerance"
         try:
             for decade in DECADES:
                 tried.append(self.trial(worker, variant, float(f"{bound.error * 10.0**decade:.3g}")))
                 if tried[-1].error(bound) <= bound.error:
                     return self._looser(worker, bound, tried[-1])
-                stalled = len(tried) > 2 and tried[-1].error(bound) > 0.5 * tried[-3].error(bound)
-                if stalled or tried[-1].seconds > min(SLOWEST, BEHIND * best):
+                if len(tried) > 2 and tried[-1].error(bound) > 0.5 * tried[-3].error(bound):
+                    break
+                if tried[-1].seconds > min(SLOWEST, BEHIND * best):
+                    why = "given up, too slow already"
                     break
         except Refused as refusal:
             self._note(worker, variant, str(refusal))
             return None
         least = min(tried, key=lambda t: t.error(bound))
-        told = f"{bound} not reached: {least.error(bound):.1e} at tol {least.tol:.2g} in {1e3 * least.seconds:.3g} ms"
-        self._note(worker, variant, told)
+        best_error = f"{bound.over} error {least.error(bound):.1e} at tol {least.tol:.2g}"
+        self._note(worker, variant, f"{why}: {best_error} in {1e3 * least.seconds:.4g} ms")
         return None
 
     def _looser(self, worker: Worker, bound: Bound, good: Trial) -> Trial:

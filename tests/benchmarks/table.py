@@ -33,7 +33,7 @@ def markdown(results: Sequence[Result], versions: Mapping[str, str], rounds: int
     lines = [
         f"## {results[0].job.name}: {results[0].job.title}",
         "",
-        f"{machine()}; load of others {load:.1f}; {named}.",
+        f"{machine()}; load average before it {load:.1f}; {named}.",
     ]
     for result in results:
         lines += ["", f"**{result.bound}**, {rounds} rounds", "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]

@@ -85,7 +85,7 @@ class Worker:
         try:
             self.process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # ValueError: closed by `close`
             raise Refused("the process has died") from None
         return self._answer(limit)
 
