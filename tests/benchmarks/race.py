@@ -9,12 +9,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from .jobs import Bound, Job
-from .screen import Screen, Trial
+from .screen import BEHIND, Screen, Trial
 from .tools import OURS, Refused, Tool, Worker
 
 EACH = 3  # settings of one tool in a race
 CLOSE = 1.5  # a tool's further settings race if they took at most so many times its fastest
-HOPELESS = 10.0  # a peer so many times slower than the fastest peer does not race
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,17 @@ def run(
             worker.close()
 
 
-def _bound(screen: Screen, workers: Mapping[str, Worker], bound: Bound, core: int, rounds: int) -> Result:
+def _bound(screen: Screen, workers: dict[str, Worker], bound: Bound, core: int, rounds: int) -> Result:
     good: list[Trial] = []
     screen.refusals.clear()
     for name in sorted(workers, key=lambda n: n == OURS):  # peers first: they set the pace
-        worker = workers[name]
-        if not worker.alive:
-            continue
-        for variant in _variants(screen, worker):
+        for variant in _variants(screen, workers[name]):
             others = [t.seconds for t in good if OURS not in (t.tool, name)]  # ours is never given up
             best = min(others, default=float("inf"))
-            trial = screen.walk(worker, variant, bound, best) if worker.alive else None
+            trial = screen.walk(workers[name], variant, bound, best)
             good += [trial] if trial else []
+            if not workers[name].alive:  # it took too long and was ended
+                workers[name] = Worker(workers[name].tool, screen.file.parent, core)
     racing = _racing(good)
     times = _rounds(screen, workers, racing, rounds)
     peers = [t for t in racing if t.tool != OURS]
@@ -102,7 +100,7 @@ def _racing(good: Sequence[Trial]) -> list[Trial]:
     for name in {t.tool: None for t in good}:
         own = sorted((t for t in good if t.tool == name), key=lambda t: t.seconds)
         near = [t for t in own if t.seconds <= CLOSE * own[0].seconds][:EACH]
-        racing += own if name == OURS else [t for t in near if t.seconds <= HOPELESS * pace]
+        racing += own if name == OURS else [t for t in near if t.seconds <= BEHIND * pace]
     return racing
 
 
@@ -112,8 +110,9 @@ def _rounds(
     times: dict[Trial, list[float]] = {t: [] for t in racing}
     for number in range(rounds):
         for trial in racing[number % max(1, len(racing)) :] + racing[: number % max(1, len(racing))]:
-            seconds = workers[trial.tool].ask("run", variant=trial.variant, tol=trial.tol)["seconds"]
-            times[trial].append(seconds)
+            setting = {"variant": trial.variant, "tol": trial.tol}
+            answer = workers[trial.tool].ask("run", job=str(screen.file), **setting)
+            times[trial].append(answer["seconds"])
         screen.say(f"{screen.job.name} round {number + 1} of {rounds}")
     return times
 

@@ -15,7 +15,7 @@ DECADES = range(2, -5, -1)  # tolerance over bound, in powers of ten
 MOST_HALVES = 6  # half decades tried upwards from the first tolerance that is good
 SLOWEST = 30.0  # seconds of a run after which no tighter tolerance is tried
 QUICK, QUICK_RUNS = 0.3, 4  # seconds
-BEHIND = 20.0  # times the fastest peer
+BEHIND = 10.0  # times the fastest peer, likewise
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Screen:
 
     def _seconds(self, worker: Worker, variant: str, tol: float) -> float:
         """A warm run, or the fastest of four where that is quick."""
-        took = [worker.ask("run", variant=variant, tol=tol)["seconds"]]
+        took = [worker.ask("run", job=str(self.file), variant=variant, tol=tol)["seconds"]]
         while len(took) < QUICK_RUNS and took[0] < QUICK:
-            took.append(worker.ask("run", variant=variant, tol=tol)["seconds"])
+            took.append(worker.ask("run", job=str(self.file), variant=variant, tol=tol)["seconds"])
         return min(took)
 
     def walk(self, worker: Worker, variant: str, bound: Bound, best: float) -> Trial | None:
@@ -77,8 +77,10 @@ class Screen:
                     why = "given up, too slow already"
                     break
         except Refused as refusal:
-            self._note(worker, variant, str(refusal))
-            return None
+            why = str(refusal)
+            if not tried:
+                self._note(worker, variant, why)
+                return None
         least = min(tried, key=lambda t: t.error(bound))
         best_error = f"{bound.over} error {least.error(bound):.1e} at tol {least.tol:.2g}"
         self._note(worker, variant, f"{why}: {best_error} in {1e3 * least.seconds:.4g} ms")
@@ -86,9 +88,8 @@ class Screen:
 
     def _looser(self, worker: Worker, bound: Bound, good: Trial) -> Trial:
         """The fastest of a trial within the bound and looser ones, in half decades, up to the first beyond it."""
-        best, halves = good, 0
-        while halves < MOST_HALVES:
-            halves += 1
+        best = good
+        for halves in range(1, MOST_HALVES + 1):
             try:
                 looser = self.trial(worker, good.variant, float(f"{good.tol * 10.0 ** (halves / 2):.3g}"))
             except Refused:

@@ -19,7 +19,8 @@ Error: largest deviation of a trajectory over max(1, its largest right value), o
 right answer. Only settings within the bound count; of every form of a tool the fastest tolerance that reaches it.
 Ratio: median over the rounds of time over the time of the fastest peer in that round. Set-up: first call in a new
 process less the median run, imports of the peer itself excluded; cold with empty caches on disk, warm with what the
-cold call left there. "once": timed a single time, too slow to race. "Shared step": the whole batch takes one step.
+cold call left there. "once": too slow to race, one run (below 0.3 s the fastest of four). "Shared step": the whole
+batch takes one step. States "u", "pair" and "z": see `peers/forms.py`; "z" is not a polynomial system.
 """
 COLUMNS = (
     "tool", "variant", "tol asked", "median ms", "min-max ms", "error max", "error median", "ratio",

@@ -6,13 +6,11 @@ arguments that solves the batch and returns float64 (B, m), or (B, m, 2) for sum
 
     {"do": "variants", "job": file}                           -> {"variants": [...]}
     {"do": "prepare", "job": file, "variant": v, "tol": x, "save": file}   -> {"first": seconds}
-    {"do": "run", "variant": v, "tol": x}                     -> {"seconds": seconds}
-    {"do": "forget"}                                          -> {}
+    {"do": "run", "job": file, "variant": v, "tol": x}        -> {"seconds": seconds}, prepared before if need be
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -82,13 +80,9 @@ def serve(tool: Any) -> None:
 def _answer(tool: Any, command: dict, ready: dict) -> dict:
     if command["do"] == "variants":
         return {"variants": list(tool.variants(task(command["job"])))}
-    if command["do"] == "forget":
-        ready.clear()
-        gc.collect()
-        return {}
+    job = task(command["job"])
     key = command["variant"], command["tol"]
     if command["do"] == "prepare":
-        job = task(command["job"])
         begin = perf_counter()
         run = tool.prepare(job, *key)
         result = run()
@@ -96,6 +90,9 @@ def _answer(tool: Any, command: dict, ready: dict) -> dict:
         np.save(command["save"], result)
         ready[key] = run
         return {"first": first}
+    if key not in ready:
+        ready[key] = tool.prepare(job, *key)
+        ready[key]()
     begin = perf_counter()
     ready[key]()
     return {"seconds": perf_counter() - begin}
