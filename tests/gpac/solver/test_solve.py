@@ -522,7 +522,7 @@ def test_the_clock_ends_a_run_that_takes_too_long():
 def test_a_bar_can_be_shown(capsys):
     silent = solve(PENDULUM, t=3, progress=False)
     assert capsys.readouterr().err == ""
-    assert_same_bits(solve(PENDULUM, t=3, progress=True), silent)
+    assert_array_equal(solve(PENDULUM, t=3, progress=True).outputs, silent.outputs)
     assert "100%" in capsys.readouterr().err
 
 
