@@ -33,8 +33,11 @@ QUEUE_BYTES = 256 * 2**20
 
 
 def lane_order(tol: float) -> int:
-    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured."""
-    return max(4, math.ceil(1.5 - 0.55 * math.log(tol)))
+    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured.
+
+    Odd, since orders above the first are computed two at a time.
+    """
+    return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
 @lru_cache(maxsize=256)
@@ -125,6 +128,7 @@ class LaneEngine:
             "now": r.now_size * vector,
             "series": r.series_size * self.stride * vector,
             "rates": r.rates_size * self.stride * vector,
+            "kept": r.now_size * vector,
             "still": r.still_size * vector,
             "clock": vector,
             "unit": vector,

@@ -321,14 +321,15 @@ class StepCode:
                 code.store(code.least(weight, code.number(LARGEST_WEIGHT)), self.pointer["weights"], loop.index)
 
     def _expand(self, scale: Value) -> tuple[Value, Value]:
-        """All orders; returns the step that the last few suggest, and where it is not finite."""
+        """All orders, two at a time; returns the step that the last few suggest, and where it is not finite."""
         code, build, order = self.code, self.code.build, self.steps.order
-        first = order - max(2, order // 5)
-        with code.loop(2, first) as loop:
-            self._call(self.series.order, loop.index)
+        with code.loop(1, (order + 1) // 2) as loop:
+            self._call(self.series.pair, code.times(loop.index, 2))
+        if order % 2 == 0:
+            self._call(self.series.order, order)
         exponent = self._log2(code.bits(scale))
-        with code.loop(max(2, first), order + 1, [code.number(math.inf), code.whole(0)]) as loop:
-            self._call(self.series.order, loop.index)
+        first = max(2, order - max(2, order // 5))
+        with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
             size = self._weighted_size(loop.index)
             k = code.spread(build.sitofp(loop.index, DOUBLE))
             root = build.fdiv(build.fsub(exponent, self._log2(size)), k)
