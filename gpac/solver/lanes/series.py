@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
@@ -42,6 +43,19 @@ class Shape:
     lanes: int
     tile: int
     entries: int
+
+
+def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
+    """The table of weights with dense matrices cut into tiles of rows, each tile column by column."""
+    data = recurrences.data.copy()
+    for operation in recurrences.operations:
+        for term in operation.terms if isinstance(operation, Sum) else ():
+            if term.kind == "dense":
+                rows, columns = operation.out.size, term.operand.size
+                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns)
+                tiles = [matrix[r : r + tile].T.reshape(-1) for r in range(0, rows, tile)]
+                data[term.data : term.data + rows * columns] = np.concatenate(tiles)
+    return data
 
 
 class SeriesCode:
@@ -202,12 +216,14 @@ class SeriesCode:
         return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
 
     def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
-        code, num, columns = self.code, self.num, term.operand.size
-        rows = [code.add(term.data, code.times(code.add(first, i), columns)) for i in range(len(sums))]
+        """Rows from `first` on, whose weights lie column by column: see `packed`."""
+        code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
+        tile = code.add(term.data, code.times(first, columns))
         with num.sum_loop(0, columns, sums) as loop:
             x = self._get(term.operand, loop.index)
-            for row, total in zip(rows, loop.sums, strict=True):
-                weight = num.table(self.memory["data"], code.add(row, loop.index))
+            column = code.add(tile, code.times(loop.index, rows))
+            for i, total in enumerate(loop.sums):
+                weight = num.table(self.memory["data"], code.add(column, i))
                 loop.next.append(num.fma(weight, x, total))
         return loop.totals
 
