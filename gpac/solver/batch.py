@@ -14,7 +14,7 @@ from ..arguments import System, array_module, as_runnable, batch_inputs, end_tim
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError
 from ..schedule import Schedule
-from .choice import choose
+from .choice import check, choose
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -34,6 +34,7 @@ def solve(
     max_steps: int = 100_000,
     max_seconds: float | None = None,
     backend: str = "auto",
+    method: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
@@ -64,6 +65,9 @@ def solve(
         Wall-clock time allowed; trajectories that are not done by then have the status WALL_CLOCK.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
+    method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
+        "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
+        `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
     progress : callable, optional
         Called with the fraction of trajectories done.
 
@@ -90,6 +94,7 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
+    check(backend, method)
     arrays, batch = batch_inputs(runnable, inputs, xp)
     t, grid = _grid(t, xp)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
@@ -97,7 +102,7 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, xp, progress)
+    job = _Job(settings, limits, backend, method, xp, progress)
     if isinstance(runnable, Schedule):
         if t is not None and (np.ndim(t) or t != runnable.duration):
             raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
@@ -116,6 +121,7 @@ class _Job:
     settings: Settings
     limits: Limits
     backend: str
+    method: str
     xp: Any
     progress: Callable[[float], None] | None
 
@@ -169,7 +175,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend)
+    choice = choose(circuit, settings, xp, job.backend, job.method)
     series = Series(circuit, xp)
     done = 0
 

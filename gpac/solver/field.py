@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from ..circuit import Circuit
 from ..transform.rates import rate_name, rates, state_name
 from ..transform.tangent import derivative_name, tangent
-from .series import LANES, Series
+from .series import LANES, Series, from_blocks, to_blocks
+from .task import Batch
 
 LABEL = "d"
 
@@ -22,12 +25,27 @@ class Field:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit, self.series = circuit, Series(circuit, np)
-        right = rates(circuit)
-        names = [state_name(n) for n in range(len(circuit.integrals)) if state_name(n) in right.inputs]
+        self.places = [self.series.place(w) for w in circuit.integrals]
+
+    @cached_property
+    def varied(self) -> Series:
+        """The tangent of the circuit of rates."""
+        right = rates(self.circuit)
+        names = [name for name in map(state_name, range(len(self.places))) if name in right.inputs]
         varied = tangent(right, names, (LABEL,))
         assert isinstance(varied, Circuit)
-        self.varied = Series(varied, np)
-        self.places = [self.series.place(w) for w in circuit.integrals]
+        return Series(varied, np)
+
+    def rates(self, batch: Batch) -> np.ndarray:
+        """y' of every trajectory where it is: (dim, B)."""
+        count = len(batch.t)
+        state, t = to_blocks(batch.state, np), to_blocks(batch.t[None], np)[:, 0]
+        c, slack = self.series.allocate(1, len(t))
+        c[0][:, : self.series.dim] = state
+        with np.errstate(all="ignore"):
+            self.series.values(c, {n: to_blocks(a, np) for n, a in batch.inputs.items()}, t, still=True)
+            self.series.order(c, slack, 1)
+        return from_blocks(c[1][:, : self.series.dim], count, np)
 
     def at(self, inputs: dict[str, np.ndarray]) -> Trajectory:
         """The field of the trajectory with these inputs, name to (size,)."""
