@@ -15,7 +15,7 @@ from ..arguments import System, array_module, as_runnable, batch_inputs, end_tim
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
-from .choice import choose
+from .choice import check, choose
 from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
@@ -37,6 +37,7 @@ def solve(
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
+    method: str = "auto",
     progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
@@ -70,6 +71,9 @@ def solve(
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
+    method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
+        "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
+        `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
     progress : callable or True, optional
         Called with the fraction of trajectories done; True shows a bar on standard error.
 
@@ -104,6 +108,7 @@ def solve(
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
+            method=method,
             progress=progress,
         )
         solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
@@ -114,6 +119,7 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
+    check(backend, method)
     arrays, batch = batch_inputs(runnable, inputs, xp)
     t, grid = _grid(t, xp)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
@@ -122,7 +128,7 @@ def solve(
         batch = t_count
     count = 1 if batch is None else batch
     with shown(progress) as told:
-        job = _Job(settings, limits, backend, xp, told)
+        job = _Job(settings, limits, backend, method, xp, told)
         if isinstance(runnable, Schedule):
             parts = _run_schedule(runnable, t, arrays, count, job)
         else:
@@ -138,6 +144,7 @@ class _Job:
     settings: Settings
     limits: Limits
     backend: str
+    method: str
     xp: Any
     progress: Callable[[float], None] | None
 
@@ -191,7 +198,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend)
+    choice = choose(circuit, settings, xp, job.backend, job.method)
     series = Series(circuit, xp)
     done = 0
 

@@ -26,8 +26,8 @@ from gpac.wire import Start
 def engine(request):
     """Every test of this file runs on each engine of the processor."""
 
-    def choose(circuit, settings, xp, backend):
-        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend)
+    def choose(circuit, settings, xp, backend, method):
+        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend, method)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpac.solver.batch, "choose", choose)
