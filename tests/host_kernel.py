@@ -4,10 +4,11 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from gpac.solver.lanes.machine import cache_folder
 
 COMPILER = next((path for name in ("g++", "clang++") if (path := shutil.which(name))), None)
 HEADERS = Path(__file__).parent / "kernels"
@@ -21,7 +22,7 @@ class HostKernel:
     def __init__(self, text, layout, shared_bytes):
         self.layout, self.shared_bytes, self.seats = layout, shared_bytes, SEATS
         whole = "\n".join([(HEADERS / "host.h").read_text(), text, (HEADERS / "launch.h").read_text()])
-        folder = Path(tempfile.gettempdir()) / "gpac-host-kernels"
+        folder = cache_folder()
         folder.mkdir(exist_ok=True)
         library = folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.so"
         if not library.exists():

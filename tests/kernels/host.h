@@ -16,7 +16,7 @@
 #define __global__
 #define __shared__ static
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, blocks)
 #define SHARED_ARENA(name) unsigned char* name = host::shared.get()
 
 struct Place {

@@ -72,8 +72,7 @@ class CudaEngine:
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         text = source(self.recurrences, steps, self.layout, arithmetic)
         self.number_bytes = 4 * arithmetic.value
-        shared = self.number_bytes * self.layout.arena * self.layout.groups if self.layout.shared else 0
-        self.kernel = build(text, self.layout, shared)
+        self.kernel = build(text, self.layout, self.layout.shared_bytes(arithmetic))
         weights = np.float32 if arithmetic is Arithmetic.FLOAT else np.float64
         self.data = xp.asarray(_by_columns(self.recurrences).astype(weights))
         self.index = xp.asarray(self.recurrences.index.astype(np.int32))

@@ -51,6 +51,17 @@ class Layout:
         """Trajectories of one block."""
         return self.block // self.group
 
+    def shared_bytes(self, arithmetic: Arithmetic) -> int:
+        """Shared memory of a block."""
+        return 4 * arithmetic.value * self.arena * self.groups if self.shared else 0
+
+    def blocks(self, arithmetic: Arithmetic) -> int:
+        """Blocks that shall find room on a multiprocessor: the compiler limits registers accordingly."""
+        if self.registers:
+            return 1
+        by_memory = 2 * SHARED_BYTES // max(1, self.shared_bytes(arithmetic))
+        return max(1, min(THREADS_WANTED // self.block, by_memory))
+
     def __str__(self) -> str:
         if self.registers:
             return "one thread a trajectory, series in registers"

@@ -70,7 +70,7 @@ def _header(name: str) -> str:
 def _settings(r: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmetic) -> str:
     number, weight, moment = TYPES[arithmetic]
     of_time, of_numbers = ROUNDING[arithmetic]
-    bits = 100 if arithmetic is Arithmetic.FLOAT else 900
+    bits = 100 if arithmetic is Arithmetic.FLOAT else 1000
     gauss = [*GAUSS, *((1 - x, w) for x, w in GAUSS)]
     watched = len(r.moving_watched)
     numbers = {
@@ -78,6 +78,7 @@ def _settings(r: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmet
         "WINDOW": max(2, steps.order - max(2, steps.order // 5)),
         "GROUP": layout.group,
         "BLOCK": layout.block,
+        "BLOCKS": layout.blocks(arithmetic),
         "ARENA": layout.arena,
         "REGISTERS": int(layout.registers),
         "SHARED": int(layout.shared),
@@ -264,9 +265,11 @@ class _Writer:
         plain = f"fused({a}, {b}, {total})" if total else f"times({a}, {b})"
         if left.still or right.still:
             return plain
+        places = f"{left.series} + {i}, {right.series} + {j}"
+        if not total and min(left.degree, right.degree) >= UNBOUNDED:
+            return f"k ? convolved(w, {places}, k) : {plain}"
         low = f"larger(0, k - {int(right.degree)})" if right.degree < UNBOUNDED else "0"
         high = f"smaller(k, {int(left.degree)})" if left.degree < UNBOUNDED else "k"
-        places = f"{left.series} + {i}, {right.series} + {j}"
         return f"k ? convolved(w, {places}, k, {low}, {high} + 1, {total or 'number(0.0)'}) : {plain}"
 
     def _contract(self, operation: Contract, entry: int | None) -> list[str]:
@@ -299,9 +302,12 @@ class _Writer:
         """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
         if u.still:
             return f"times({self._get(u, 'e')}, {self._get(v, 'e')})"
+        places = f"{v.rates} + {_of(v)}, {u.series} + {_of(u)}"
+        if min(u.degree, v.degree) >= UNBOUNDED:
+            return f"times(paced(w, {places}, k), inverse)"
         low = f"larger(1, k - {int(u.degree)})" if u.degree < UNBOUNDED else "1"
         high = f"smaller(k, {int(v.degree)})" if v.degree < UNBOUNDED else "k"
-        return f"times(paced(w, {v.rates} + {_of(v)}, {u.series} + {_of(u)}, k, {low}, {high} + 1), inverse)"
+        return f"times(paced(w, {places}, k, {low}, {high} + 1, number(0.0)), inverse)"
 
 
 def _of(operand: Operand) -> str:

@@ -232,7 +232,7 @@ INLINE void accept(Work& w, Trajectory& p, const Queue& q, double size, double p
     p.cap = INFINITE;
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK)
+extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS)
 run(Number* state, const Number* parameters, Moment* clocks, const double* ends, Number* readings, double* figures,
     long long* counts, long long* seats, unsigned long long* control, const Lead* data, const int* index,
     Number* arena, long long* rows, Moment* begins, double* spans, Number* polynomials, long long count,

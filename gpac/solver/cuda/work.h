@@ -76,15 +76,34 @@ INLINE Number convolved(Work& w, int left, int right, int k, int low, int stop, 
     return total;
 }
 
-// The sum of (j v_j) u_{k-j} over low <= j < stop.
-INLINE Number paced(Work& w, int v, int u, int k, int low, int stop) {
-    Number total = number(0.0);
+// The sum of (j v_j) u_{k-j} over low <= j < stop, added to total.
+INLINE Number paced(Work& w, int v, int u, int k, int low, int stop, Number total) {
     UNROLL for (int j = low; j < stop; ++j) total = fused(w.rates(v, j), w.series(u, k - j), total);
     return total;
 }
 
+// The lanes engine computes orders 2 and 3, 4 and 5, ... in one pass over the histories; the second of a pair
+// gets its end terms last. Whole sums here run in the same order, so that both engines give the same bits.
+INLINE bool is_second(int k) { return k > 1 && k % 2; }
+
+INLINE Number convolved(Work& w, int left, int right, int k) {
+    const int second = is_second(k);
+    Number total = convolved(w, left, right, k, second, k + 1 - second, number(0.0));
+    return second ? convolved(w, left, right, k, k, k + 1, convolved(w, left, right, k, 0, 1, total)) : total;
+}
+
+INLINE Number paced(Work& w, int v, int u, int k) {
+    const int second = is_second(k);
+    Number total = paced(w, v, u, k, 1 + second, k + 1 - second, number(0.0));
+    return second ? paced(w, v, u, k, k, k + 1, paced(w, v, u, k, 1, 2, total)) : total;
+}
+
 // Order k of half the square of a series.
 INLINE Number half_square(Work& w, int base, int k) {
+    if (is_second(k)) {
+        Number total = convolved(w, base, base, k, 1, (k + 1) >> 1, number(0.0));
+        return convolved(w, base, base, k, 0, 1, total);
+    }
     Number middle = w.series(base, k >> 1);
     Number total = times(times(middle, middle), number(k % 2 ? 0.0 : 0.5));
     return convolved(w, base, base, k, 0, (k + 1) >> 1, total);

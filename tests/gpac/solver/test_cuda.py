@@ -26,8 +26,12 @@ from gpac.solver.task import Batch, Limits, Settings
 from gpac.wire import Start
 
 ARCHITECTURES = "sm_80", "sm_90"
-compiled = pytest.mark.skipif(library() is None, reason="CUDA's compiler is missing: pip install nvidia-cuda-nvrtc-cu12")
-shimmed = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (g++ or clang++) to run kernels on the processor")
+compiled = pytest.mark.skipif(
+    library() is None, reason="CUDA's compiler is missing: pip install nvidia-cuda-nvrtc-cu12"
+)
+shimmed = pytest.mark.skipif(
+    COMPILER is None, reason="no C++ compiler (g++ or clang++) to run kernels on the processor"
+)
 
 
 def circuit_of(system) -> Circuit:
@@ -39,7 +43,11 @@ def neural_ode() -> Circuit:
     rng = np.random.default_rng(2)
     y = gpac.wire("y", 2)
     hidden = linear([(rng.normal(size=(16, 2)), y)], rng.normal(size=16))
-    y.define(integral(linear([(rng.normal(size=(2, 16)) / 4, fn.tanh(hidden))]), None, Start("identity", inputs("x", 2)), name="y"))
+    y.define(
+        integral(
+            linear([(rng.normal(size=(2, 16)) / 4, fn.tanh(hidden))]), None, Start("identity", inputs("x", 2)), name="y"
+        )
+    )
     return Circuit({"y": y})
 
 
@@ -112,13 +120,9 @@ def assert_compiles_without_spills(circuit, arithmetic=Arithmetic.DOUBLE, **more
     text, layout = written(circuit, arithmetic, **more)
     for architecture in ARCHITECTURES:
         found = figures(text, architecture)
-        if layout.registers:  # no array of the kernel has gone to memory: all series are in registers
-            assert (found.spilled, found.stack) == (0, 0)
-            assert found.registers <= 255
-        else:  # two blocks of 256 threads; a few numbers are put aside around the subroutine of division
-            assert found.registers <= 128
-            assert found.spilled <= 128
-            assert found.stack <= 32
+        assert (found.spilled, found.stack) == (0, 0)  # with registers, all series are there: no array is in memory
+        assert found.registers * layout.block * layout.blocks(arithmetic) <= 65536
+        assert found.registers <= 255
 
 
 @compiled
@@ -229,7 +233,7 @@ def test_single_precision_reaches_its_tolerance(name):
 
 def test_single_precision_refuses_what_it_does_not_have():
     circuit = circuit_of(problem("exp").system)
-    with pytest.raises(NumberError, match="at least 4.8e-07 in float32, got 1e-08"):
+    with pytest.raises(NumberError, match=r"at least 4\.8e-07 in float32, got 1e-08"):
         CudaEngine(circuit, settings_for(circuit, 1e-8), np, Arithmetic.FLOAT, build=Text)
 
 
@@ -240,7 +244,7 @@ def test_single_precision_refuses_what_it_does_not_have():
 def kernels(monkeypatch):
     """`solve` runs kernels on the processor."""
 
-    def choose(circuit, settings, xp, backend):
+    def choose(circuit, settings, xp, backend, method):
         return choice.Choice(CudaEngine(circuit, settings, xp, build=HostKernel), "asked for by the test")
 
     if COMPILER is None:
@@ -264,9 +268,9 @@ def solved(system, rows, **more):
 
 @pytest.mark.parametrize("system", [PENDULUM, neural_ode()], ids=["registers", "shared"])
 def test_bits_do_not_depend_on_the_batch(system, kernels):
-    rows = states(130)
+    rows = states(40)
     together = solved(system, rows)
-    for some in ([0], [1, 0], [5, 129, 64], np.random.default_rng(2).permutation(130)[:70]):
+    for some in ([0], [1, 0], [5, 39, 20], np.random.default_rng(2).permutation(40)[:30]):
         part = solved(system, rows[some])
         for name in ("outputs", "states", "t", "steps", "length", "space"):
             assert_array_equal(getattr(part, name), getattr(together, name)[some], err_msg=name)
@@ -274,15 +278,15 @@ def test_bits_do_not_depend_on_the_batch(system, kernels):
 
 @pytest.mark.parametrize("system", [PENDULUM, neural_ode()], ids=["registers", "shared"])
 def test_short_launches_and_small_records_change_no_bits(system, kernels, monkeypatch):
-    rows, ends = states(20), np.geomspace(0.01, 8, 20)
-    times = np.linspace(0, 8, 50)
+    rows, ends = states(8), np.geomspace(0.01, 4, 8)
+    times = np.linspace(0, 0.01, 50)
     whole = solved(system, rows, t=ends, dense=True)
     monkeypatch.setattr(queue, "TURN_SECONDS", 0.0)  # one step a launch
     monkeypatch.setattr(queue, "RECORD_BYTES", 1)  # one step's polynomials
     cut = solved(system, rows, t=ends, dense=True)
     assert_array_equal(cut.outputs, whole.outputs)
     assert_array_equal(cut.steps, whole.steps)
-    assert_array_equal(cut.at(times * 0.001), whole.at(times * 0.001))
+    assert_array_equal(cut.at(times), whole.at(times))
 
 
 def test_each_trajectory_ends_in_its_own_way(kernels):
