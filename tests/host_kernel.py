@@ -39,7 +39,8 @@ class HostKernel:
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(h) for h in held))
         grid = -(-seats // self.layout.groups)
         code = self.library.launch(grid, self.layout.block, ctypes.c_size_t(self.shared_bytes), pointers)
-        assert code == 0, "threads of the kernel wait at a barrier for others that never come"
+        assert code != 1, "threads of the kernel wait at a barrier for others that never come"
+        assert code == 0, "the kernel has written past the end of its shared memory"
 
 
 def _held(a):

@@ -1,4 +1,5 @@
-// Run all blocks of the kernel `run`; returns 0, or 1 where threads wait for others that never come.
+// Run all blocks of the kernel `run`; returns 0, or 1 where threads wait for others that never come, or 2 where
+// one has written past the end of its shared memory.
 
 namespace host {
 
@@ -13,6 +14,7 @@ void call(void (*kernel)(A...), void** arguments) {
 }
 
 static void** given;
+static const size_t FENCE = 4096;
 
 static void fiber() {
     const unsigned me = threadIdx.x;
@@ -27,7 +29,8 @@ extern "C" int launch(int grid, int block, size_t shared, void** arguments) {
     using namespace host;
     host::block = block;
     given = arguments;
-    host::shared.reset(new unsigned char[shared + 1]);
+    host::shared.reset(new unsigned char[shared + FENCE]);
+    std::memset(host::shared.get() + shared, 0xAB, FENCE);
     fibers.resize(block);
     slots.resize(block);
     for (blockIdx.x = 0; blockIdx.x < (unsigned)grid; ++blockIdx.x) {
@@ -53,5 +56,7 @@ extern "C" int launch(int grid, int block, size_t shared, void** arguments) {
             if (left && !moved) return 1;
         }
     }
+    for (size_t i = shared; i < shared + FENCE; ++i)
+        if (host::shared[i] != 0xAB) return 2;
     return 0;
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Protocol
 
+import numpy as np
+
 from .layout import Layout
 
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -43,7 +45,7 @@ class DeviceKernel:
     def __call__(self, seats: int, arguments: tuple[Any, ...]) -> None:
         """Launch; None stands for a null pointer."""
         grid = -(-seats // self.layout.groups)
-        given = tuple(0 if a is None else a for a in arguments)
+        given = tuple(np.int64(0) if a is None else a for a in arguments)
         self.kernel((grid,), (self.layout.block,), given, shared_mem=self.shared_bytes)
 
 

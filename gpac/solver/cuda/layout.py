@@ -80,7 +80,7 @@ def layout(recurrences: Recurrences, order: int, arithmetic: Arithmetic) -> Layo
     width = max([o.out.size for o in r.operations] + [s.size for s in r.states])
     needed = series + r.now_size + 2 * r.dim
     size = 4 * arithmetic.value * needed
-    group = min(WARP, _power(max(2, width, THREADS_WANTED * size // (2 * SHARED_BYTES))))
+    group = min(WARP, _power(max(2, width)))
     if size > SHARED_BYTES // 2 and width > WARP:
         group = min(WIDEST_BLOCK, _power(width))
     arena = _spread(needed, group)

@@ -106,7 +106,7 @@ INLINE double size_of_state(Work& w) {
 INLINE double expand(Work& w, bool& wrong) {
     double scale = greatest(size_of_state(w), FLOOR);
     EACH(e, DIM)
-    w.weights[e] = is_nonzero(e) ? least(scale / fabs(lead(w.series(e, 0))), LARGEST_WEIGHT) : 1.0;
+    w.weights[e] = is_nonzero(e) ? (Lead)least(scale / fabs(lead(w.series(e, 0))), LARGEST_WEIGHT) : (Lead)1.0;
     auto plain = [&](int k) {
         order(w, k);
         together();

@@ -27,10 +27,10 @@ struct Work {
     Number speeds[(ORDER + 1) * (RATES + !RATES)];
     Number now[NOW + !NOW];
     Number slope[DIM + !DIM];
-    double weights[DIM + !DIM];
+    Lead weights[DIM + !DIM];
 #else
     Number *coefficients, *speeds, *now, *slope;
-    double* weights;
+    Lead* weights;
 #endif
     const Number* parameters;
     const Lead* __restrict__ data;
@@ -54,7 +54,7 @@ struct Work {
         speeds = coefficients + (ORDER + 1) * SERIES;
         now = speeds + (ORDER + 1) * RATES;
         slope = now + NOW;
-        weights = (double*)(slope + DIM);
+        weights = (Lead*)(slope + DIM);
 #endif
         EACH(i, (ORDER + 1) * SERIES) coefficients[i] = number(0.0);
         EACH(i, (ORDER + 1) * RATES) speeds[i] = number(0.0);
