@@ -71,7 +71,13 @@ def units() -> Circuit:
     return Circuit({"area": np.ones((1, 4)) @ integral(wave, Y * Y), "still": 2 * start})
 
 
-CIRCUITS = {"neural ODE": neural_ode, "homotopy": network, "wide homotopy": lambda: network(70), "units": units}
+CIRCUITS = {
+    "neural ODE": neural_ode,
+    "homotopy": network,
+    "70 neurons": lambda: network(70),
+    "300 neurons": lambda: network(300),
+    "units": units,
+}
 
 
 def settings_for(circuit, tol=1e-12, **more):
@@ -173,6 +179,29 @@ def test_every_problem_has_the_bits_of_the_lanes_engine(problem):
         abs(mpmath.mpf(float(got)) - true) for got, true in zip(kernel.readings[:, 0], problem.truth(40), strict=True)
     )
     assert error <= 12e-12 * problem.condition
+
+
+@shimmed
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_batches_with_inputs_have_the_bits_of_the_lanes_engine(name):
+    circuit = CIRCUITS[name]()
+    settings, batch = settings_for(circuit), batch_for(circuit, [1, -0.5])
+    kernel = CudaEngine(circuit, settings, np, build=HostKernel).advance(batch, Limits(10_000))
+    assert_same(kernel, LaneEngine(circuit, settings).advance(batch, Limits(10_000)), but=["length"])
+
+
+@pytest.mark.parametrize(
+    ("circuit", "wanted"),
+    [
+        (circuit_of(problem("Lorenz").system), "one thread a trajectory, series in registers"),
+        (neural_ode(), "16 threads a trajectory, series in shared memory"),
+        (network(70), "32 threads a trajectory, series in shared memory"),
+        (network(300), "one block of 256 threads a trajectory, series in device memory"),
+    ],
+    ids=["Lorenz", "neural ODE", "70 neurons", "300 neurons"],
+)
+def test_larger_circuits_have_more_threads_a_trajectory(circuit, wanted):
+    assert str(written(circuit)[1]) == wanted
 
 
 LAYOUTS = {
