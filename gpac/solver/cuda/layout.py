@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..recurrences import Recurrences
+from ..recurrences import Contract, Recurrences
 
-REGISTERS = 200
-"""32-bit registers that the series of a thread's trajectory may fill; a thread has 255."""
+REGISTERS = 180
+"""32-bit registers that a thread's series may fill, of the 255 that it has; beyond 170 a few numbers may spill."""
 WARP = 32
 BLOCK = 128
 """Threads of a block that holds several trajectories."""
@@ -34,10 +34,10 @@ class Layout:
     Attributes
     ----------
     group : threads that share one trajectory: 1, a power of two up to a warp, or a whole block
-    registers : the group is one thread, its series are in registers, all loops are unrolled
+    registers : each thread has the series of its entries in registers, all loops are unrolled
     shared : the group's memory is shared memory; otherwise it is the device's
     block : threads per block
-    arena : numbers of memory per group, 0 with registers
+    arena : numbers of memory per group, 0 where a thread is alone with its registers
     """
 
     group: int
@@ -51,6 +51,10 @@ class Layout:
         """Trajectories of one block."""
         return self.block // self.group
 
+    def room(self, size: int) -> int:
+        """Series that a unit takes: its entries, or with registers those of one thread."""
+        return -(-size // self.group) if self.registers else size
+
     def shared_bytes(self, arithmetic: Arithmetic) -> int:
         """Shared memory of a block."""
         return 4 * arithmetic.value * self.arena * self.groups if self.shared else 0
@@ -63,9 +67,9 @@ class Layout:
         return max(1, min(THREADS_WANTED // self.block, by_memory))
 
     def __str__(self) -> str:
-        if self.registers:
+        if self.group == 1:
             return "one thread a trajectory, series in registers"
-        memory = "shared memory" if self.shared else "device memory"
+        memory = "registers" if self.registers else "shared memory" if self.shared else "device memory"
         who = f"{self.group} threads" if self.group <= WARP else f"one block of {self.group} threads"
         return f"{who} a trajectory, series in {memory}"
 
@@ -77,10 +81,15 @@ def layout(recurrences: Recurrences, order: int, arithmetic: Arithmetic) -> Layo
     # a pair of doubles is a structure, and arrays of structures are not taken apart into registers
     if series * arithmetic.value <= REGISTERS and arithmetic is not Arithmetic.DOUBLE_DOUBLE:
         return Layout(1, True, False, BLOCK, 0)
-    width = max([o.out.size for o in r.operations] + [s.size for s in r.states])
+    units = {o.at: o for o in [*r.states, *(p.out for p in r.operations)]}.values()
+    width = max(o.size for o in units)
+    group = min(WARP, _power(max(2, width)))
+    own = sum(-(-o.size // group) * ((o.series >= 0) + (o.rates >= 0)) for o in units) * (order + 1)
+    fits = own * arithmetic.value <= REGISTERS and arithmetic is not Arithmetic.DOUBLE_DOUBLE
+    if fits and width > 1 and not any(isinstance(o, Contract) for o in r.operations):
+        return Layout(group, True, True, BLOCK, _spread(r.now_size, group))
     needed = series + r.now_size + 2 * r.dim
     size = 4 * arithmetic.value * needed
-    group = min(WARP, _power(max(2, width)))
     if size > SHARED_BYTES // 2 and width > WARP:
         group = min(WIDEST_BLOCK, _power(width))
     arena = _spread(needed, group)

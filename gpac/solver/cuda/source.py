@@ -53,10 +53,11 @@ class Steps:
 
 def source(recurrences: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmetic) -> str:
     """The text of the kernel `run`; it includes nothing."""
+    writer = _Writer(recurrences, layout)
     parts = [
-        _settings(recurrences, steps, layout, arithmetic),
+        _settings(recurrences, steps, layout, arithmetic, writer),
         *(_header(name) for name in ("number.h", "group.h", "work.h")),
-        _Writer(recurrences, layout).text(),
+        writer.text(),
         _header("step.h"),
     ]
     return "\n".join(parts)
@@ -67,7 +68,7 @@ def _header(name: str) -> str:
     return (Path(__file__).parent / name).read_text()
 
 
-def _settings(r: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmetic) -> str:
+def _settings(r: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmetic, places: _Writer) -> str:
     number, weight, moment = TYPES[arithmetic]
     of_time, of_numbers = ROUNDING[arithmetic]
     bits = 100 if arithmetic is Arithmetic.FLOAT else 1000
@@ -86,8 +87,9 @@ def _settings(r: Recurrences, steps: Steps, layout: Layout, arithmetic: Arithmet
         "LENGTH": int(steps.length),
         "DIM": r.dim,
         "NOW": r.now_size,
-        "SERIES": r.series_size,
-        "RATES": r.rates_size,
+        "SERIES": places.series_size,
+        "RATES": places.rates_size,
+        "STATES": places.states_size,
         "STILL": r.still_size,
         "WATCHED": watched,
         "TOL": _double(steps.tol),
@@ -116,12 +118,39 @@ class _Writer:
 
     def __init__(self, recurrences: Recurrences, layout: Layout) -> None:
         self.recurrences, self.layout = recurrences, layout
-        self.literal = layout.registers
+        self.literal = layout.registers and layout.group == 1
         """Sparse structure is written out, entry by entry."""
+        self.series: dict[int, int] = {}
+        self.rates: dict[int, int] = {}
+        self.series_size = self.rates_size = self.states_size = 0
+        self._place()
+
+    def _place(self) -> None:
+        """Places of series: those of all threads, or with registers those that each thread has of its own."""
+        r, states = self.recurrences, {s.at for s in self.recurrences.states}
+        others = [o.out for o in r.operations if o.out.at not in states]
+        for out in [*r.states, *others]:
+            room = self.layout.room(out.size)
+            if out.series >= 0:
+                self.series[out.series] = self.series_size
+                self.series_size += room
+            if out.rates >= 0:
+                self.rates[out.rates] = self.rates_size
+                self.rates_size += room
+            if out.at in states:
+                self.states_size = self.series_size
+
+    def _first(self, operand: Operand) -> int:
+        """The place of a unit's first series."""
+        return self.series[operand.series]
+
+    def _history(self, operand: Operand, entry: str = "") -> str:
+        """The place of an entry's series."""
+        return f"{self._first(operand)} + {entry or _of(operand)}"
 
     def text(self) -> str:
         units = [self._unit(n, o) for n, o in enumerate(self.recurrences.operations)]
-        return "\n".join([*units, self._values(), self._order(), self._nonzero(), self._watched()])
+        return "\n".join([*units, self._values(), self._order(), self._nonzero(), self._states(), self._watched()])
 
     # the functions
 
@@ -134,14 +163,14 @@ class _Writer:
             for e in range(out.size):
                 lines += ["    {", *_indented(self._entry(operation, e), 2), "    }"]
         else:
-            lines += [f"    EACH(e, {out.size}) {{", *_indented(self._entry(operation, None), 2), "    }"]
+            lines += [f"    EACH(e, i, {out.size}) {{", *_indented(self._entry(operation, None), 2), "    }"]
         return "\n".join([*lines, "}\n"])
 
     def _values(self) -> str:
         """Order 0; states are read from their series."""
         lines = ["// Order 0 of every unit from the states and the time.", "INLINE void values(Work& w) {"]
         for state in self.recurrences.states:
-            lines += [f"    EACH(e, {state.size}) w.now[{state.at} + e] = w.series({state.series} + e, 0);"]
+            lines += [f"    EACH(e, i, {state.size}) w.now[{state.at} + e] = w.series({self._first(state)} + i, 0);"]
         some = [(n, o) for n, o in enumerate(self.recurrences.operations) if _has_value(o)]
         lines += self._calls(some, {s.at for s in self.recurrences.states}, "0", "number(0.0)")
         return "\n".join([*lines, "}\n"])
@@ -173,13 +202,21 @@ class _Writer:
         lines = ["// States proven never zero count relative to themselves.", "INLINE bool is_nonzero(int e) {"]
         return "\n".join([*lines, f"    return {' || '.join(ranges) or 'false'};", "}\n"])
 
+    def _states(self) -> str:
+        lines = ["// Entries of the state, the places of their series, and whether this thread speaks for them."]
+        lines += ["template <class Do>", "INLINE void each_state(Do visit) {"]
+        for state in self.recurrences.states:
+            where = f"{state.at} + e, {self._first(state)} + i, speaks({state.size})"
+            lines += [f"    EACH(e, i, {state.size}) visit({where});"]
+        return "\n".join([*lines, "}\n"])
+
     def _watched(self) -> str:
         lines = ["// The watched entries that move, and the places of their series.", "template <class Do>"]
         lines += ["INLINE void each_watched(Do visit) {"]
         at = 0
         for operand in self.recurrences.watched:
             if not operand.still:
-                lines += [f"    EACH(e, {operand.size}) visit({at} + e, {operand.series} + e);"]
+                lines += [f"    EACH(e, i, {operand.size}) visit({at} + e, {self._first(operand)} + i);"]
                 at += operand.size
         return "\n".join([*lines, "}\n"])
 
@@ -192,7 +229,7 @@ class _Writer:
             case Sum():
                 lines = self._sum(operation, entry)
             case Times(_, left, right):
-                lines = [f"Number value = {self._product(left, _of(left), right, _of(right))};"]
+                lines = [f"Number value = {self._product(left, '', right, '')};"]
             case Contract():
                 lines = self._contract(operation, entry)
             case Increase(_, integrand):
@@ -201,9 +238,10 @@ class _Writer:
                 lines = [f"Number value = {self._follow(integrand, variable)};"]
             case Square(_, base, factors, data):
                 factor = f"w.weight({data}{' + e' if factors > 1 else ''})"
-                lines = [f"Number value = times({factor}, half_square(w, {base.series} + {_of(base)}, k));"]
-        out, e = operation.out, "e" if entry is None else str(entry)
-        return [*lines, f"put<{out.at}, {out.series}, {out.rates}>(w, {e}, k, value);"]
+                lines = [f"Number value = times({factor}, half_square(w, {self._history(base)}, k));"]
+        out, places = operation.out, "e, i" if entry is None else f"{entry}, {entry}"
+        series, rates = self.series.get(out.series, -1), self.rates.get(out.rates, -1)
+        return [*lines, f"put<{out.at}, {series}, {rates}>(w, {places}, k, value);"]
 
     def _get(self, operand: Operand, e: str) -> str:
         """The coefficient of the present order; a still operand has one at order 0 only."""
@@ -260,12 +298,12 @@ class _Writer:
         ]
 
     def _product(self, left: Operand, i: str, right: Operand, j: str, total: str = "") -> str:
-        """Order k of left[i] right[j], added to `total`."""
-        a, b = self._get(left, i), self._get(right, j)
+        """Order k of left[i] right[j], added to `total`; of the same entry of both where i and j are left out."""
+        a, b = self._get(left, i or "e"), self._get(right, j or "e")
         plain = f"fused({a}, {b}, {total})" if total else f"times({a}, {b})"
         if left.still or right.still:
             return plain
-        places = f"{left.series} + {i}, {right.series} + {j}"
+        places = f"{self._history(left, i)}, {self._history(right, j)}"
         if not total and min(left.degree, right.degree) >= UNBOUNDED:
             return f"k ? convolved(w, {places}, k) : {plain}"
         low = f"larger(0, k - {int(right.degree)})" if right.degree < UNBOUNDED else "0"
@@ -295,14 +333,14 @@ class _Writer:
     def _increase(self, u: Operand) -> str:
         if u.still:
             return f"times({self._get(u, 'e')}, number(k == 1 ? w.unit : 0.0))"
-        below = f"w.series({u.series} + {_of(u)}, k - 1)" if u.series >= 0 else self._get(u, "e")
+        below = f"w.series({self._history(u)}, k - 1)" if u.series >= 0 else self._get(u, "e")
         return f"times({below}, scaled(inverse, w.unit))"
 
     def _follow(self, u: Operand, v: Operand) -> str:
         """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
         if u.still:
             return f"times({self._get(u, 'e')}, {self._get(v, 'e')})"
-        places = f"{v.rates} + {_of(v)}, {u.series} + {_of(u)}"
+        places = f"{self.rates[v.rates]} + {_of(v)}, {self._history(u)}"
         if min(u.degree, v.degree) >= UNBOUNDED:
             return f"times(paced(w, {places}, k), inverse)"
         low = f"larger(1, k - {int(u.degree)})" if u.degree < UNBOUNDED else "1"
@@ -311,8 +349,8 @@ class _Writer:
 
 
 def _of(operand: Operand) -> str:
-    """The entry that an entrywise operation reads."""
-    return "e" if operand.size > 1 else "0"
+    """The place among a unit's series that an entrywise operation reads."""
+    return "i" if operand.size > 1 else "0"
 
 
 def _indented(lines: list[str], by: int) -> list[str]:

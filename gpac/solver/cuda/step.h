@@ -64,7 +64,7 @@ INLINE void start(Work& w) {
 
 INLINE void load_state(Work& w, const Queue& q) {
     together();
-    EACH(e, DIM) w.series(e, 0) = q.state[place(e, w.id, DIM, q.count)];
+    each_state([&](int e, int at, bool) { w.series(at, 0) = q.state[place(e, w.id, DIM, q.count)]; });
     w.clock = q.clocks[w.id];
 }
 
@@ -95,18 +95,19 @@ INLINE long long next_of(unsigned long long* control, long long count) {
 
 INLINE double size_of_state(Work& w) {
     long long size = 0;
-    EACH(e, DIM) {
-        long long bits = size_bits(lead(w.series(e, 0)));
+    each_state([&](int, int at, bool) {
+        long long bits = size_bits(lead(w.series(at, 0)));
         size = bits > size ? bits : size;
-    }
+    });
     return __longlong_as_double(largest_of_all(size));
 }
 
 // All orders; returns the step that the last few suggest, in units of time, and whether one is not finite.
 INLINE double expand(Work& w, bool& wrong) {
     double scale = greatest(size_of_state(w), FLOOR);
-    EACH(e, DIM)
-    w.weights[e] = is_nonzero(e) ? (Lead)least(scale / fabs(lead(w.series(e, 0))), LARGEST_WEIGHT) : (Lead)1.0;
+    each_state([&](int e, int at, bool) {
+        if (is_nonzero(e)) w.weights[at] = (Lead)least(scale / fabs(lead(w.series(at, 0))), LARGEST_WEIGHT);
+    });
     auto plain = [&](int k) {
         order(w, k);
         together();
@@ -118,12 +119,12 @@ INLINE double expand(Work& w, bool& wrong) {
         order(w, k);
         together();
         long long size = 0;
-        EACH(e, DIM) {
-            double weighted = fabs(lead(w.series(e, k)));
-            if (is_nonzero(e)) weighted *= w.weights[e];
+        each_state([&](int e, int at, bool) {
+            double weighted = fabs(lead(w.series(at, k)));
+            if (is_nonzero(e)) weighted *= w.weights[at];
             long long bits = size_bits(weighted);
             size = bits > size ? bits : size;
-        }
+        });
         radius = least((exponent - rough_log2(size)) / (double)k, radius);
         most = size > most ? size : most;
     };
@@ -133,18 +134,19 @@ INLINE double expand(Work& w, bool& wrong) {
 }
 
 // Length of the step's piece of curve: 4-point Gauss-Legendre on the speed.
+#define NODES(i) _Pragma("unroll") for (int i = 0; i < 4; ++i)
 INLINE double stretch(Work& w, double relative) {
     constexpr double nodes[] = GAUSS_NODES, weights[] = GAUSS_WEIGHTS;
-    double total = 0.0;
-    UNROLL for (int i = 0; i < 4; ++i) {
-        double at = relative * nodes[i], square = 0.0;
-        EACH(e, DIM) {
-            double speed = 0.0;
-            UNROLL for (int k = ORDER; k > 0; --k) speed = fma(speed, at, lead(w.series(e, k)) * (double)k);
-            square = fma(speed, speed, square);
+    double squares[4] = {0.0, 0.0, 0.0, 0.0}, total = 0.0;
+    each_state([&](int, int at, bool mine) {
+        double speeds[4] = {0.0, 0.0, 0.0, 0.0};
+        UNROLL for (int k = ORDER; k > 0; --k) {
+            double rate = lead(w.series(at, k)) * (double)k;
+            NODES(i) speeds[i] = fma(speeds[i], relative * nodes[i], rate);
         }
-        total = fma(sqrt(sum_of_all(square)), weights[i], total);
-    }
+        if (mine) NODES(i) squares[i] = fma(speeds[i], speeds[i], squares[i]);
+    });
+    NODES(i) total = fma(sqrt(sum_of_all(squares[i])), weights[i], total);
     return total * fabs(relative);
 }
 
@@ -153,15 +155,15 @@ INLINE double stretch(Work& w, double relative) {
 INLINE void advance(Work& w, const Trajectory& p) {
     Number h = p.last ? as_number(scaled(p.gap, 1.0 / w.unit)) : number(p.relative);
     together();
-    EACH(e, DIM) {
-        Number value = w.series(e, ORDER), slope = number(0.0);
+    each_state([&](int, int at, bool) {
+        Number value = w.series(at, ORDER), slope = number(0.0);
         UNROLL for (int k = ORDER - 1; k > 0; --k) {
             slope = fused(slope, h, value);
-            value = fused(value, h, w.series(e, k));
+            value = fused(value, h, w.series(at, k));
         }
-        w.slope[e] = fused(slope, h, value);
-        w.series(e, 0) = fused(value, h, w.series(e, 0));
-    }
+        w.slope[at] = fused(slope, h, value);
+        w.series(at, 0) = fused(value, h, w.series(at, 0));
+    });
 }
 
 // Choose a step and take it. False where none was taken: then the unit of time is smaller, or the fate sealed.
@@ -193,13 +195,13 @@ INLINE bool is_trusted(Work& w, const Trajectory& p, double& size) {
     size = size_of_state(w);
     Number before = number(p.relative), after = number(p.step / w.unit);
     long long miss = 0, rate = 0;
-    EACH(e, DIM) {
-        Number change = times(after, w.series(e, 1));
+    each_state([&](int, int at, bool) {
+        Number change = times(after, w.series(at, 1));
         long long bits = size_bits(lead(change));
         rate = bits > rate ? bits : rate;
-        bits = size_bits(lead(minus(times(before, w.slope[e]), change)));
+        bits = size_bits(lead(minus(times(before, w.slope[at]), change)));
         miss = bits > miss ? bits : miss;
-    }
+    });
     double scale = greatest(size, FLOOR);
     double slack = SLACK * (scale + __longlong_as_double(largest_of_all(rate)));
     double allowed = fma(10 * (ORDER + 1) * TOL, scale, slack);
@@ -224,7 +226,9 @@ INLINE bool keep(Work& w, Trajectory& p, const Record& record, unsigned long lon
 }
 
 INLINE void accept(Work& w, Trajectory& p, const Queue& q, double size, double piece) {
-    EACH(e, DIM) q.state[place(e, w.id, DIM, q.count)] = w.series(e, 0);
+    each_state([&](int e, int at, bool mine) {
+        if (mine) q.state[place(e, w.id, DIM, q.count)] = w.series(at, 0);
+    });
     if (member() == 0) q.clocks[w.id] = w.clock;
     p.steps += 1.0;
     p.length += piece;

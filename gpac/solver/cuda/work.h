@@ -3,17 +3,25 @@
 // Every trajectory has its own unit of time, a power of two near its step: coefficients of order k are
 // c_k unit**k, which neither overflow nor round differently.
 
-// The entries of a unit, dealt out to the group's threads.
+// The entries e of a unit, dealt out to the group's threads; i counts the thread's own where each keeps the series
+// of its entries in registers (there a unit of one entry is everybody's), and is e where all see all series.
 #if REGISTERS
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL
 #endif
 #if GROUP == 1
-#define EACH(e, size) UNROLL for (int e = 0; e < (size); ++e)
+#define EACH(e, i, size) UNROLL for (int e = 0, i = 0; e < (size); ++e, ++i)
+#elif REGISTERS
+#define EACH(e, i, size) \
+    UNROLL for (int i = 0; i < ((size) + GROUP - 1) / GROUP; ++i) \
+        if (const int e = (size) == 1 ? 0 : member() + i * GROUP; e < (size))
 #else
-#define EACH(e, size) for (int e = member(); e < (size); e += GROUP)
+#define EACH(e, i, size) for (int e = member(), i = e; e < (size); e += GROUP, i = e)
 #endif
+
+// Whether this thread speaks for an entry of a unit of so many: of what is everybody's, only the first does.
+INLINE bool speaks(int size) { return GROUP == 1 || !REGISTERS || size > 1 || member() == 0; }
 
 // The place of entry e of trajectory id among arrays of `size` entries per trajectory: neighbouring threads
 // touch neighbouring places, be they of many trajectories or of one.
@@ -25,12 +33,16 @@ struct Work {
 #if REGISTERS
     Number coefficients[(ORDER + 1) * (SERIES + !SERIES)];
     Number speeds[(ORDER + 1) * (RATES + !RATES)];
-    Number now[NOW + !NOW];
-    Number slope[DIM + !DIM];
-    Lead weights[DIM + !DIM];
+    Number slope[STATES + !STATES];
+    Lead weights[STATES + !STATES];
 #else
-    Number *coefficients, *speeds, *now, *slope;
+    Number *coefficients, *speeds, *slope;
     Lead* weights;
+#endif
+#if REGISTERS && GROUP == 1
+    Number now[NOW + !NOW];
+#else
+    Number* now;
 #endif
     const Number* parameters;
     const Lead* __restrict__ data;
@@ -49,25 +61,31 @@ struct Work {
     INLINE Number weight(long long at) const { return number(data[at]); }
 
     INLINE void clear(Number* arena) {
-#if !REGISTERS
+#if REGISTERS
+        UNROLL for (int n = 0; n < (ORDER + 1) * SERIES; ++n) coefficients[n] = number(0.0);
+        UNROLL for (int n = 0; n < (ORDER + 1) * RATES; ++n) speeds[n] = number(0.0);
+#else
         coefficients = arena;
         speeds = coefficients + (ORDER + 1) * SERIES;
-        now = speeds + (ORDER + 1) * RATES;
-        slope = now + NOW;
-        weights = (Lead*)(slope + DIM);
+        slope = speeds + (ORDER + 1) * RATES;
+        weights = (Lead*)(slope + STATES);
+        arena = slope + 2 * STATES;
+        for (int n = member(); n < (ORDER + 1) * SERIES; n += GROUP) coefficients[n] = number(0.0);
+        for (int n = member(); n < (ORDER + 1) * RATES; n += GROUP) speeds[n] = number(0.0);
 #endif
-        EACH(i, (ORDER + 1) * SERIES) coefficients[i] = number(0.0);
-        EACH(i, (ORDER + 1) * RATES) speeds[i] = number(0.0);
-        EACH(i, NOW) now[i] = number(0.0);
+#if !(REGISTERS && GROUP == 1)
+        now = arena;
+#endif
+        UNROLL for (int n = member(); n < NOW; n += GROUP) now[n] = number(0.0);
     }
 };
 
 // Write order k of an entry wherever it is kept; a place of -1 means that it is not.
 template <int AT, int SERIES_AT, int RATES_AT>
-INLINE void put(Work& w, int e, int k, Number value) {
+INLINE void put(Work& w, int e, int i, int k, Number value) {
     w.now[AT + e] = value;
-    if (SERIES_AT >= 0) w.series(SERIES_AT + e, k) = value;
-    if (RATES_AT >= 0) w.rates(RATES_AT + e, k) = times(value, number(k));
+    if (SERIES_AT >= 0) w.series(SERIES_AT + i, k) = value;
+    if (RATES_AT >= 0) w.rates(RATES_AT + i, k) = times(value, number(k));
 }
 
 // total + the sum of left_j right_{k-j} over low <= j < stop.
