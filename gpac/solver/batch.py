@@ -54,7 +54,7 @@ def solve(
         float64; NumPy or CuPy. Arrays with more axes are flattened row by row.
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
-    tol : float, between 1e-15 and 0.1
+    tol : float, between 1.2e-16 and 0.1
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
@@ -150,9 +150,9 @@ class _Job:
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
-    if not (isinstance(tol, (float, int)) and 4 * EPS <= tol <= 0.1):
+    if not (isinstance(tol, (float, int)) and EPS / 2 <= tol <= 0.1):
         raise NumberError(
-            f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
+            f"tol must lie between {EPS / 2:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
         )
     atol = tol if atol is None else atol
     if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
