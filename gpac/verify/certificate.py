@@ -31,8 +31,6 @@ narrow enough; only the checker is trusted, and it has accepted the file before 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time as clock
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GpacError
+from ..files import replace_file
 from . import checker
 from .proof import Proof, to_fraction
 from .statement import statement
@@ -83,21 +82,29 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
     data = theorem.to_json(_claims(proof, boxes), text)
     content = json.dumps(_with_proof(data, boxes, deadline), separators=(",", ":"))
     checker.check(checker.parse(content))
-    _replace(Path(path), content + "\n")
+    replace_file(Path(path), content + "\n")
 
 
 def text(x: Fraction) -> str:
     """A rational number as it is written in the file."""
-    short = max(x.numerator.bit_length(), x.denominator.bit_length()) < 10_000
+    short = max(x.numerator.bit_length(), x.denominator.bit_length()) < 6000
     return str(x) if short else f"{x.numerator:#x}/{x.denominator:#x}"
 
 
-def _claims(proof: Proof, boxes: bool) -> list[tuple[Fraction, Fraction]]:
-    if boxes:
-        return [(to_fraction(b.mid()), to_fraction(b.rad())) for b in proof.balls]
+def _claims(proof: Proof, boxes: bool) -> list[tuple[str, str]]:
+    """Centre and radius of every output, as written in the file."""
     assert proof.question is not None
-    unit = Fraction(1, 10**proof.question.digits)
-    return [(round(to_fraction(b.mid()) / unit * 1000) * unit / 1000, unit) for b in proof.balls]
+    digits = proof.question.digits
+    if boxes or digits > 1000:
+        radii = [to_fraction(b.rad()) if boxes else Fraction(1, 10**digits) for b in proof.balls]
+        return [(text(to_fraction(b.mid())), text(r)) for b, r in zip(proof.balls, radii, strict=True)]
+    return [(_decimal(to_fraction(b.mid()), digits + 3), f"1e-{digits}") for b in proof.balls]
+
+
+def _decimal(x: Fraction, places: int) -> str:
+    """The nearest decimal number of so many places."""
+    units = str(abs(round(x * 10**places))).rjust(places + 1, "0")
+    return f"{'-' if x < 0 else ''}{units[:-places]}.{units[-places:]}"
 
 
 def _with_proof(data: dict[str, Any], boxes: bool, deadline: float) -> dict[str, Any]:
@@ -251,19 +258,3 @@ def log2_of(x: Fraction) -> float:
         return -inf
     shift = x.numerator.bit_length() - x.denominator.bit_length()
     return shift + log2(float(x / Fraction(2) ** shift))
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file that appears whole or not at all."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise GpacError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise GpacError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)

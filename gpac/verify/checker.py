@@ -1,8 +1,7 @@
 """Check a certificate: a file with a theorem about a polynomial differential equation and what proves it.
 
-This file trusts nothing else: Python's integers and fractions, and what is written here. It runs alone, as
-`python checker.py FILE`: exit code 0 if the theorem is verified, 1 if the file does not prove it, 2 if the file is
-not a certificate. The format is described in `certificate.py` and, in effect, by `parse` below.
+This file trusts nothing but Python's integers and fractions. It runs alone, as `python checker.py FILE`: exit code 0 if
+the theorem is verified, 1 if the file does not prove it, 2 if the file is not a certificate (see `certificate.py`).
 
 Theorem. Variables start anywhere in their boxes centre +- radius (rational numbers). Then come phases, one after
 the other; in each, for its duration, some variables move by y_v' = value of a node, the others rest. Nodes are the
@@ -17,8 +16,8 @@ For every variable that moves the file gives a polynomial R_v(s) = R_v0 + R_v1 s
 M <= order; for one that rests, R_v(s) = R_v0.
 
 1. `series` makes for each node a polynomial q(s) = q_0(s) + sum over l of e_l q_l(s), each "layer" q_l of degree at
-   most `order`, by Taylor recurrences with every coefficient rounded down and products of two symbols left out.
-   That these are nearly Taylor coefficients is not used: q is what it is.
+   most `order`, by Taylor recurrences, every coefficient rounded down, products of two symbols left out. That q is
+   nearly a Taylor polynomial is not used.
 2. Let S be the set of continuous y with |y_v(s) - q_v(s)| <= R_v(s) on [0, 1]. `radii` finds for each node a
    polynomial r(s) such that for all y in S the node's value stays within r(s) of q(s), by induction:
    - sum: |sum a_i z_i - sum a_i q_i| <= sum |a_i| r_i, and less than 1 for the rounding of every coefficient;
@@ -37,8 +36,6 @@ M <= order; for one that rests, R_v(s) = R_v0.
    values as in 1 and 2, with degree 0. Induction over steps and phases gives the theorem, for all e_l.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -48,7 +45,7 @@ from operator import mul
 from typing import Any, NamedTuple
 
 FORMAT, VERSION = "gpac certificate", 1
-MAX_BYTES, MAX_BITS, MAX_ORDER, MAX_DIGITS = 2**28, 2**18, 2**14, 4000
+MAX_BYTES, MAX_BITS, MAX_ORDER, MAX_HEXADECIMAL, MAX_DECIMAL = 2**28, 2**18, 2**14, 2**18, 4000
 
 
 class BadFile(Exception):
@@ -97,10 +94,7 @@ class Statement(NamedTuple):
     outputs: list[tuple[str, int, Fraction, Fraction]]
 
 
-class Certificate(NamedTuple):
-    statement: Statement
-    bits: int
-    steps: list[list[Step]]  # by phase
+Certificate = tuple[Statement, int, list[list[Step]]]  # with bits, and the steps by phase
 
 
 class Model(NamedTuple):  # of all nodes over one step
@@ -133,11 +127,9 @@ def series(units: list[Unit], rates: dict[int, int], rows: list[Row], h: Fractio
 
 def _coefficient(unit: Unit, q: list[Layers], number: int, k: int, bits: int) -> int:
     if isinstance(unit, Sum):
+        pairs = [(a, q[j][number]) for a, j in zip(unit.factors, unit.nodes, strict=True)]
         total = unit.constant << bits if k == 0 and number == 0 else 0
-        for factor, j in zip(unit.factors, unit.nodes, strict=True):
-            if k < len(q[j][number]):
-                total += factor * q[j][number][k]
-        return total // unit.denominator
+        return sum((a * c[k] for a, c in pairs if k < len(c)), total) // unit.denominator
     x, y = q[unit.left], q[unit.right]
     total = _convolution(x[0], y[number], k)
     return (total if number == 0 else total + _convolution(x[number], y[0], k)) >> bits
@@ -169,10 +161,8 @@ def radii(units: list[Unit], model: Model, start: list[Row], bits: int) -> list[
     r, total = list(start), [sum(c) for c in model.size]
     for unit, (mixed, high) in zip(units, model.lost, strict=True):
         if isinstance(unit, Sum):
-            new = [0] * len(start[0])
-            for factor, j in zip(unit.factors, unit.nodes, strict=True):
-                new = [a + abs(factor) * b for a, b in zip(new, r[j], strict=True)]
-            new = [-(-a // unit.denominator) for a in new]
+            pairs = [(abs(a), r[j]) for a, j in zip(unit.factors, unit.nodes, strict=True)]
+            new = [-(-sum(a * c[m] for a, c in pairs) // unit.denominator) for m in range(len(start[0]))]
         else:
             x, y = unit
             left, right = total[x] + sum(r[x]), total[y]
@@ -199,19 +189,19 @@ def picard(phase: Phase, model: Model, r: list[Row], h: Fraction, order: int) ->
     return image
 
 
-def check_step(phase: Phase, step: Step, bits: int, box: Box) -> Box:
+def check_step(phase: Phase, step: Step, bits: int, box: Box, place: str) -> Box:
     """The box after the step, from the one before it."""
     rows, radius = list(box[0]), list(box[1])
     terms = max((len(row) for row in step.tube.values()), default=2) - 1
     start = [[x] + [0] * (terms - 1) for x in radius]
     for v, (middle, *tube) in step.tube.items():
         if abs(rows[v][0] - middle) + radius[v] > tube[0]:
-            raise Refused("the box before it does not lie in its start box")
+            raise Refused(f"{place}: the box before it does not lie in its start box")
         rows[v], start[v] = [middle, *rows[v][1:]], tube
     model = series(phase.units, phase.rates, rows, step.h, step.order, bits)
     for v, image in picard(phase, model, radii(phase.units, model, start, bits), step.h, step.order).items():
         if any(a > b for a, b in zip(image, start[v], strict=True)):
-            raise Refused("Picard's operator leaves the tube that is claimed")
+            raise Refused(f"{place}: Picard's operator leaves the tube that is claimed")
         rows[v], radius[v] = [sum(layer) for layer in model.q[v]], sum(image)
     return rows, radius
 
@@ -233,15 +223,13 @@ def end_boxes(statement: Statement, box: Box, bits: int) -> list[tuple[Fraction,
 
 def check(certificate: Certificate) -> None:
     """Return if the file proves its theorem, else raise `Refused`."""
-    statement, bits, box = certificate.statement, certificate.bits, start_box(certificate.statement, certificate.bits)
-    for number, (phase, steps) in enumerate(zip(statement.phases, certificate.steps, strict=True)):
-        if sum(step.h for step in steps) != phase.duration:
-            raise Refused(f"phase {number}: the steps do not add up to its duration")
+    statement, bits, proof = certificate
+    box = start_box(statement, bits)
+    for number, (phase, steps) in enumerate(zip(statement.phases, proof, strict=True)):
+        if sum(step.h for step in steps) != phase.duration or any(step.h <= 0 for step in steps):
+            raise Refused(f"phase {number}: its steps are not positive numbers that add up to its duration")
         for count, step in enumerate(steps):
-            try:
-                box = check_step(phase, step, bits, box)
-            except Refused as reason:
-                raise Refused(f"phase {number}, step {count}: {reason}") from None
+            box = check_step(phase, step, bits, box, f"phase {number}, step {count}")
     ends = end_boxes(statement, box, bits)
     for (name, _, middle, allowed), (value, reached) in zip(statement.outputs, ends, strict=True):
         if abs(value - middle) + reached > allowed:
@@ -252,7 +240,7 @@ def check(certificate: Certificate) -> None:
 
 _HEXADECIMAL = re.compile("(-?0x[0-9a-f]+)(?:/(0x[1-9a-f][0-9a-f]*))?")
 _DECIMAL = re.compile(r"-?[0-9]+(/[1-9][0-9]*|(\.[0-9]+)?(e-?[0-9]{1,4})?)")
-_NAME = re.compile(r"\w[\w.\[\]]{0,99}")
+_NAME = re.compile(r"[A-Za-z_][\w.\[\]]{0,99}", re.ASCII)
 
 
 def parse(text: str) -> Certificate:
@@ -266,9 +254,9 @@ def parse(text: str) -> Certificate:
         raise BadFile(f"expected format {FORMAT!r}, version {VERSION}")
     statement = parse_statement(top["statement"])
     proof = _object(top["proof"], "bits", "phases")
-    phases = _list(proof["phases"], len(statement.phases))
-    steps = [_steps(p, phase) for p, phase in zip(phases, statement.phases, strict=True)]
-    return Certificate(statement, _integer(proof["bits"], 1, MAX_BITS), steps)
+    parts = zip(_list(proof["phases"], len(statement.phases)), statement.phases, strict=True)
+    steps = [_steps(part, phase) for part, phase in parts]
+    return statement, _integer(proof["bits"], 1, MAX_BITS), steps
 
 
 def parse_statement(data: Any) -> Statement:
@@ -283,17 +271,15 @@ def parse_statement(data: Any) -> Statement:
         pairs = [_list(pair, 2) for pair in _list(fields["rates"])]
         rates = {_integer(v, 0, len(names) - 1): _integer(j, 0, len(names) + len(units) - 1) for v, j in pairs}
         phases.append(Phase(_rational(fields["duration"]), units, rates))
-        if len(rates) < len(pairs) or phases[-1].duration <= 0:
-            raise BadFile("expected phases of positive duration with one rate for a variable")
+        if len(rates) < len(pairs):
+            raise BadFile("expected one rate for a variable in one phase")
     units = _units(data["units"], len(names))
-    outputs = []
-    for name, node, centre, radius in (_list(entry, 4) for entry in _list(data["outputs"])):
-        node = _integer(node, 0, len(names) + len(units) - 1)
-        outputs.append((name, node, _rational(centre), _rational(radius)))
+    last, ends = len(names) + len(units) - 1, [_list(entry, 4) for entry in _list(data["outputs"])]
+    outputs = [(name, _integer(j, 0, last), _rational(centre), _rational(radius)) for name, j, centre, radius in ends]
     for group in (names, [name for name, *_ in outputs]):
         if not all(isinstance(x, str) and _NAME.fullmatch(x) for x in group) or not 0 < len(set(group)) == len(group):
             raise BadFile("expected variables and outputs, with names of their own made of letters, digits and _ . [ ]")
-    if any(x[-1] < 0 for x in start) or any(x[-1] < 0 for x in outputs):
+    if any(radius < 0 for radius in [*(x[1] for x in start), *(x[3] for x in outputs)]):
         raise BadFile("expected radii, got a negative number")
     return Statement(names, start, phases, units, outputs)
 
@@ -320,13 +306,13 @@ def _steps(data: Any, phase: Phase) -> list[Step]:
     fields, steps = _object(data, "order", "steps"), []
     order = _integer(fields["order"], 1, MAX_ORDER)
     for length, entries in (_list(entry, 2) for entry in _list(fields["steps"])):
-        h, rows = _rational(length), [[_rational(x) for x in _list(row)] for row in _list(entries, len(phase.rates))]
-        if h <= 0 or any(x.denominator > 1 or (k and x < 0) for row in rows for k, x in enumerate(row)):
-            raise BadFile("expected steps of positive length, integer centres and integer radii, none negative")
+        rows = [[_rational(x) for x in _list(row)] for row in _list(entries, len(phase.rates))]
+        if any(x.denominator > 1 or (k and x < 0) for row in rows for k, x in enumerate(row)):
+            raise BadFile("expected integer centres and integer radii, none negative")
         if len({len(row) for row in rows}) > 1 or any(not 2 < len(row) <= order + 2 for row in rows):
             raise BadFile("expected 2 to order + 1 radii for each variable of a step, as many for each")
         whole = ([x.numerator for x in row] for row in rows)
-        steps.append(Step(h, order, dict(zip(phase.rates, whole, strict=True))))
+        steps.append(Step(_rational(length), order, dict(zip(phase.rates, whole, strict=True))))
     return steps
 
 
@@ -344,24 +330,26 @@ def _object(value: Any, *keys: str) -> dict[str, Any]:
 
 def _list(value: Any, length: int | None = None) -> list[Any]:
     if not isinstance(value, list) or length not in (None, len(value)):
-        raise BadFile(
-            "expected a list" + ("" if length is None else f" of length {length}") + f", got {str(value)[:40]}"
-        )
+        raise BadFile(f"expected a list{'' if length is None else f' of length {length}'}, got {_shown(value)}")
     return value
 
 
 def _integer(value: Any, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
-        raise BadFile(f"expected an integer from {low} to {high}, got {str(value)[:40]}")
+        raise BadFile(f"expected an integer from {low} to {high}, got {_shown(value)}")
     return value
 
 
 def _rational(value: Any) -> Fraction:
-    if isinstance(value, str) and (match := _HEXADECIMAL.fullmatch(value)):
+    if isinstance(value, str) and len(value) <= MAX_HEXADECIMAL and (match := _HEXADECIMAL.fullmatch(value)):
         return Fraction(int(match[1], 16), int(match[2] or "1", 16))
-    if isinstance(value, str) and len(value) <= MAX_DIGITS and _DECIMAL.fullmatch(value):
+    if isinstance(value, str) and len(value) <= MAX_DECIMAL and _DECIMAL.fullmatch(value):
         return Fraction(value)
-    raise BadFile(f"expected an exact number as text, such as '-1/3', '2.5e-9' or '0x1f/0x20', got {str(value)[:40]}")
+    raise BadFile(f"expected an exact number as text, '-1/3', '2.5e-9' or '0x1f/0x20', got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    return ascii(value)[:40] if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 # -- the command ---------------------------------------------------------------------------------------------
@@ -385,16 +373,14 @@ def describe(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Check one file, print its theorem; returns the exit code."""
-    if len(arguments) != 1:
-        print("usage: checker.py FILE", file=sys.stderr)
-        return 2
     try:
+        if len(arguments) != 1:
+            raise BadFile("expected one file: checker.py FILE")
         with open(arguments[0], "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise BadFile(f"expected at most {MAX_BYTES} bytes")
-        text = data.decode()
-        certificate = parse(text)
+        certificate = parse(text := data.decode())
         print(describe(text))
         check(certificate)
     except (BadFile, OSError, UnicodeDecodeError) as reason:

@@ -20,8 +20,8 @@ ONE = Fraction(1)
 
 def fit(name: str) -> str:
     """The name with nothing in it but what the file's names may have."""
-    plain = "".join(c if c.isalnum() or c in "_.[]" else "_" for c in name)[:80]
-    return plain if plain[:1].isalnum() or plain[:1] == "_" else f"v{plain}"
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.[]") else "_" for c in name)[:80]
+    return plain if plain[:1].isalpha() or plain[:1] == "_" else f"v{plain}"
 
 
 @dataclass

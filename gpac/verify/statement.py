@@ -7,6 +7,7 @@ coefficients are made first, in phases of their own (`constants.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -32,8 +33,8 @@ class Statement:
     phases: list[tuple[Fraction, dict[int, Expression]]] = field(default_factory=list)
     outputs: list[tuple[str, Expression]] = field(default_factory=list)
 
-    def to_json(self, balls: list[tuple[Fraction, Fraction]], text: Any) -> dict[str, Any]:
-        """The statement as it stands in the file, the outputs claimed to lie in `balls` (centre, radius)."""
+    def to_json(self, claims: list[tuple[str, str]], text: Callable[[Fraction], str]) -> dict[str, Any]:
+        """The statement as it stands in the file, the outputs claimed to lie in these boxes (centre, radius)."""
         moved = {v for _, rates in self.phases for v in rates}
         read = [x for _, rates in self.phases for x in rates.values()] + [x for _, x in self.outputs]
         used = sorted(moved | set(self.nodes.variables(read))) or [self.variables.add("nothing")]
@@ -44,10 +45,7 @@ class Statement:
             rows = [[place[v], node] for v, node in zip(rates, at, strict=True)]
             phases.append({"duration": text(duration), "units": units, "rates": rows})
         units, at = self.nodes.write([x for _, x in self.outputs], place)
-        outputs = [
-            [name, node, text(centre), text(radius)]
-            for (name, _), node, (centre, radius) in zip(self.outputs, at, balls, strict=True)
-        ]
+        outputs = [[name, node, *box] for (name, _), node, box in zip(self.outputs, at, claims, strict=True)]
         names = [[self.variables.names[v], *map(text, self.variables.start[v])] for v in place]
         return {"variables": names, "phases": phases, "units": units, "outputs": outputs}
 
