@@ -6,8 +6,12 @@ is rational: the "co-homotopy of constants". One unit of time makes all constant
 
 from __future__ import annotations
 
+import math
+import unicodedata
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import nan
 from typing import Any
 
 from ..elementary import TABLE
@@ -18,10 +22,16 @@ from .nodes import Expression, Node, Nodes
 ONE = Fraction(1)
 
 
-def fit(name: str) -> str:
-    """The name with nothing in it but what the file's names may have."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.[]") else "_" for c in name)[:80]
-    return plain if plain[:1].isalpha() or plain[:1] == "_" else f"v{plain}"
+def fit(name: str, used: Container[str]) -> str:
+    """The name with nothing in it but what the file's names may have, and unlike those used."""
+    letters = [c if c.isascii() else unicodedata.name(c, "_").split()[-1].lower() for c in name]
+    plain = "".join(c if c.isalnum() or c in "_.[]" else "_" for word in letters for c in word)[:80]
+    unique = plain = plain if plain[:1].isalpha() or plain[:1] == "_" else f"v{plain}"
+    count = 1
+    while unique in used:
+        count += 1
+        unique = f"{plain}.{count}"
+    return unique
 
 
 @dataclass
@@ -33,11 +43,7 @@ class Variables:
 
     def add(self, name: str, centre: Fraction = Fraction(0), radius: Fraction = Fraction(0)) -> int:
         """Number of a new variable; its name is made fit for the file, and its own."""
-        unique, count = fit(name), 1
-        while unique in self.names:
-            count += 1
-            unique = f"{fit(name)}.{count}"
-        self.names.append(unique)
+        self.names.append(fit(name, self.names))
         self.start.append((centre, radius))
         return len(self.names) - 1
 
@@ -51,6 +57,8 @@ class Constants:
     levels: list[dict[int, Expression]] = field(default_factory=list)
     level: dict[int, int] = field(default_factory=dict)
     known: dict[Any, Expression] = field(default_factory=dict)
+    estimates: dict[int, float] = field(default_factory=dict)
+    early: bool = True  # nothing has moved before: the start boxes are still what they were
 
     def exact(self, value: Any) -> Expression:
         """An exact number as an expression; irrational ones become variables."""
@@ -104,7 +112,7 @@ class Constants:
             return self._make("exp", self._symbolic(exponent))
         if exponent.is_Integer:
             value = self._product([x] * abs(int(exponent)))
-            return value if exponent > 0 else self._make("reciprocal", value, sign=-1 if (base**exponent) < 0 else 1)
+            return value if exponent > 0 else self._make("reciprocal", value)
         if not exponent.is_Rational:
             raise GpacError(f"a certificate cannot make the constant {base**exponent}: the exponent is irrational")
         return self._make("power", x, to_exact(exponent))
@@ -115,11 +123,11 @@ class Constants:
             total = self.nodes.multiply(total, x)
         return total
 
-    def _make(self, name: str, x: Expression, *parameters: Any, sign: int = 1) -> Expression:
+    def _make(self, name: str, x: Expression, *parameters: Any) -> Expression:
         """Variables that run for one unit of time and end at what is asked."""
         n = self.nodes
         if name in ("log", "sqrt", "reciprocal", "reciprocal_sqrt", "power"):
-            return self._on_the_way_from_one(name, x, sign, *parameters)
+            return self._on_the_way_from_one(name, x, *parameters)
         if name == "exp":
             (y,) = self._new(x, "exp", 1)
             self._run(x, {y: n.multiply(x, y)})
@@ -150,8 +158,9 @@ class Constants:
         self._run(x, {y: n.multiply(x, w), w: n.add([(Fraction(-2), n.multiply(n.multiply(x, p), square))]), p: x})
         return y
 
-    def _on_the_way_from_one(self, name: str, x: Expression, sign: int, *parameters: Any) -> Expression:
+    def _on_the_way_from_one(self, name: str, x: Expression, *parameters: Any) -> Expression:
         """Functions of z = 1 + tau (x - 1), or for negative x of z = -1 + tau (x + 1): r = 1/z, r' = -r^2 z'."""
+        sign = -1 if self._estimate(x) < 0 else 1
         n = self.nodes
         slope = n.add([(ONE, x)], Fraction(-sign))
         (r,) = self._new(x, "reciprocal", sign)
@@ -164,12 +173,39 @@ class Constants:
             return y
         exponent = {"sqrt": Fraction(1, 2), "reciprocal_sqrt": Fraction(-1, 2)}.get(name) or to_exact(*parameters)
         (y,) = self._new(x, "power", 1)
+        self.estimates[self.nodes.row(y)[1]] = abs(self._estimate(x)) ** float(exponent)
         self._run(x, {y: n.multiply(self.exact(exponent), n.multiply(n.multiply(r, slope), y))})
         return y
 
     def _new(self, x: Expression, *named: Any) -> list[Node]:
-        pairs = zip(named[::2], named[1::2], strict=True)
-        return [self.nodes.variable(self.variables.add(name, Fraction(start))) for name, start in pairs]
+        """Variables for the functions named, with their start values; roughly what they will be is noted."""
+        numbers = [
+            self.variables.add(name, Fraction(start)) for name, start in zip(named[::2], named[1::2], strict=True)
+        ]
+        at = self._estimate(x)
+        for number, name in zip(numbers, named[::2], strict=True):
+            try:
+                self.estimates[number] = _ROUGHLY[name](at)
+            except (ArithmeticError, ValueError):
+                self.estimates[number] = nan
+        return [self.nodes.variable(number) for number in numbers]
+
+    def _estimate(self, x: Expression) -> float:
+        """Roughly the value of an expression at the start; nan where it is not known."""
+        if isinstance(x, Fraction):
+            return float(x)
+        found: dict[Node, float] = {}
+        for node in self.nodes.behind([x]):
+            kind, *rest = self.nodes.row(node)
+            if kind == "variable":
+                found[node] = self.estimates.get(
+                    rest[0], float(self.variables.start[rest[0]][0]) if self.early else nan
+                )
+            elif kind == "sum":
+                found[node] = float(rest[0]) + sum(float(a) * found[y] for a, y in rest[1:])
+            else:
+                found[node] = found[rest[0]] * found[rest[1]]
+        return found[x]
 
     def _run(self, x: Expression, rates: dict[Node, Expression]) -> None:
         """Let variables move in the phase after all those that their argument needs."""
@@ -183,3 +219,13 @@ class Constants:
 
 
 _NAMES = {"atan": "arctan"} | {x: x for x in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sech")}
+_ROUGHLY: dict[str, Callable[[float], float]] = {
+    **{name: getattr(math, name) for name in ("exp", "log", "sin", "cos", "sinh", "cosh", "tanh")},
+    "arctan": math.atan,
+    "sech": lambda x: 1 / math.cosh(x),
+    "tanh_slope": lambda x: math.cosh(x) ** -2,
+    "arctan_slope": lambda x: 1 / (1 + x * x),
+    "tau": lambda x: x,
+    "reciprocal": lambda x: 1 / x,
+    "power": lambda _: math.nan,  # depends on the exponent: set where it is known
+}

@@ -65,8 +65,9 @@ def statement(question: Question) -> Statement:
         values |= outputs
         given = {name: entries for name, entries in given.items() if name not in outputs}
     for name in system.outputs:
-        entries = values[name]
-        result.outputs += [(fit(name if len(entries) == 1 else f"{name}[{i}]"), x) for i, x in enumerate(entries)]
+        for i, x in enumerate(values[name]):
+            full = name if len(values[name]) == 1 else f"{name}[{i}]"
+            result.outputs.append((fit(full, [known for known, _ in result.outputs]), x))
     return result
 
 
@@ -86,8 +87,8 @@ class _Translation:
     ) -> None:
         self.result, self.circuit, self.nodes = result, circuit, result.nodes
         self.given, self.values = given, values
-        self.constants = Constants(result.nodes, result.variables)
         self.early = not result.phases
+        self.constants = Constants(result.nodes, result.variables, early=self.early)
         self.value: dict[Wire, list[Expression]] = {}
         self.rate: dict[Wire, list[Expression]] = {}
 

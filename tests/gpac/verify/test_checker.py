@@ -276,44 +276,50 @@ class Truth:
 
     def holds(self, statement) -> bool:
         """Whether all outputs lie in their boxes, from every start tried."""
-        key = json.dumps([statement["variables"], statement["phases"]])
+        boxes = [(self.number(c), self.number(r)) for _, c, r in statement["variables"]]
+        key = json.dumps([[row[1:] for row in statement["variables"]], statement["phases"]])
         if key not in self.known:
-            corners = {
-                tuple(self.number(c) + s * self.number(r) for _, c, r in statement["variables"]) for s in (-1, 0, 1)
-            }
-            mixed = [self.number(c) + (-1) ** i * self.number(r) for i, (_, c, r) in enumerate(statement["variables"])]
-            self.known[key] = [self.end(statement, list(corner)) for corner in {*corners, tuple(mixed)}]
+            starts = {tuple(c + sign * r for c, r in boxes) for sign in (-1, 0, 1)}
+            starts.add(tuple(c + (-1) ** i * r for i, (c, r) in enumerate(boxes)))
+            self.known[key] = [self.end(statement["phases"], list(start)) for start in starts]
+        units = self.units(statement["units"])
         for state in self.known[key]:
-            nodes = self.nodes(statement["units"], [[x] for x in state], 0)
+            nodes = [[x] for x in state]
+            self.append(units, nodes, len(state), 0)
             for _, j, centre, radius in statement["outputs"]:
                 if abs(nodes[j][0] - self.number(centre)) > self.number(radius) + self.context.mpf(10) ** -50:
                     return False
         return True
 
-    def nodes(self, units, series, k):
-        """Coefficients 0..k of all nodes."""
-        c = [list(row) for row in series]
-        for kind, first, *rest in units:
-            if kind == "sum":
-                row = [sum(self.number(a) * c[j][i] for a, j in rest) for i in range(k + 1)]
-                row[0] += self.number(first)
-            else:
-                row = [sum(c[first][i] * c[rest[0]][m - i] for i in range(m + 1)) for m in range(k + 1)]
-            c.append(row)
-        return c
+    def units(self, rows):
+        return [
+            ("sum", self.number(first), [(self.number(a), j) for a, j in rest])
+            if kind == "sum"
+            else (kind, first, *rest)
+            for kind, first, *rest in rows
+        ]
 
-    def end(self, statement, state):
-        for phase in statement["phases"]:
-            steps = 24
-            h = self.number(phase["duration"]) / steps
-            for _ in range(steps):
-                series = [[x] for x in state]
+    def append(self, units, nodes, count, k):
+        """Coefficient k of all units to the lists after the `count` variables."""
+        nodes += [[] for _ in range(count + len(units) - len(nodes))]
+        for i, (kind, first, rest) in enumerate(units, count):
+            if kind == "sum":
+                new = sum((a * nodes[j][k] for a, j in rest), first if k == 0 else self.context.mpf(0))
+            else:
+                new = self.context.fdot(nodes[first][: k + 1], nodes[rest][k::-1])
+            nodes[i].append(new)
+
+    def end(self, phases, state):
+        for phase in phases:
+            units, h = self.units(phase["units"]), self.number(phase["duration"]) / 24
+            for _ in range(24):
+                nodes = [[x] for x in state]
                 for k in range(36):
-                    nodes = self.nodes(phase["units"], series, k)
+                    self.append(units, nodes, len(state), k)
                     rates = {v: nodes[j][k] * h / (k + 1) for v, j in phase["rates"]}
-                    for v, row in enumerate(series):
-                        row.append(rates.get(v, self.context.mpf(0)))
-                state = [sum(row) for row in series]
+                    for v in range(len(state)):
+                        nodes[v].append(rates.get(v, self.context.mpf(0)))
+                state = [sum(row) for row in nodes[: len(state)]]
         return state
 
 
