@@ -47,7 +47,10 @@ from .statement import statement
 LOG2_10 = 3.3219280948873626
 LN2 = 0.6931471805599453
 GUARD = 64
+MORE_BITS = 16
+"""How many times the working precision of the prover is tried at most."""
 MOST_STEPS = 20_000
+HALVINGS = 12
 FEWEST_RADII, MOST_RADII = 6, 24
 COARSE_BITS, COARSE_ORDER = 96, 24
 
@@ -80,7 +83,8 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
     theorem = statement(proof.question)
     boxes = any(type(v).__name__ == "arb" and not v.is_exact() for row in proof.question.inputs.values() for v in row)
     data = theorem.to_json(_claims(proof, boxes), text)
-    content = json.dumps(_with_proof(data, boxes, deadline), separators=(",", ":"))
+    most_bits = min(checker.MAX_BITS, MORE_BITS * proof.bits + 2**12)
+    content = json.dumps(_with_proof(data, boxes, most_bits, deadline), separators=(",", ":"))
     checker.check(checker.parse(content))
     replace_file(Path(path), content + "\n")
 
@@ -107,12 +111,12 @@ def _decimal(x: Fraction, places: int) -> str:
     return f"{'-' if x < 0 else ''}{units[:-places]}.{units[-places:]}"
 
 
-def _with_proof(data: dict[str, Any], boxes: bool, deadline: float) -> dict[str, Any]:
+def _with_proof(data: dict[str, Any], boxes: bool, most_bits: int, deadline: float) -> dict[str, Any]:
     """The whole file: the statement, and steps found at a precision at which they prove it."""
     claim = checker.parse_statement(data)
     goal = max(-log2_of(radius) for *_, radius in claim.outputs)
     bits, before = max(0, ceil(goal)) + GUARD, inf
-    while bits <= checker.MAX_BITS:
+    while bits <= most_bits:
         try:
             phases, missing = _Search(claim, bits, deadline).run()
         except _TooWide as stopped:
@@ -129,7 +133,10 @@ def _with_proof(data: dict[str, Any], boxes: bool, deadline: float) -> dict[str,
                 "as the balls of the proof; ask for narrower inputs, or for single points"
             )
         bits, before = bits + ceil(missing) + 8, missing
-    raise GpacError(f"no certificate: it would need more than {checker.MAX_BITS} bits")
+    raise GpacError(
+        f"no certificate: the checker bounds errors by sizes of derivatives alone, whatever their signs, and would "
+        f"need more than {most_bits} bits here; ask for a shorter time"
+    )
 
 
 class _TooWide(Exception):
@@ -208,7 +215,7 @@ class _Search:
 
     def _step(self, phase: checker.Phase, h: Fraction) -> checker.Step:
         """A step with a tube that holds, shorter than asked where none is found; `box` is then the one after it."""
-        for _ in range(60):
+        for _ in range(HALVINGS):
             model = checker.series(phase.units, phase.rates, self.box[0], h, self.order, self.bits)
             for terms in range(self.terms, MOST_RADII + 1, FEWEST_RADII):
                 found = self._tube(phase, model, h, min(terms, self.order))
@@ -230,7 +237,10 @@ class _Search:
         start = [[x] + [0] * last for x in self.box[1]]
         for v in phase.rates:
             start[v][0] = _round_up(self.box[1][v])
+        limit = max(1 << self.bits, *(abs(self.box[0][v][0]) for v in phase.rates))
         for _ in range(last + 8):
+            if any(x > limit for v in phase.rates for x in start[v]):
+                return None
             r = checker.radii(phase.units, model, start, self.bits)
             image = checker.picard(phase, model, r, h, self.order)
             if all(a <= b for v in phase.rates for a, b in zip(image[v], start[v], strict=True)):

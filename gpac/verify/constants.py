@@ -192,20 +192,20 @@ class Constants:
 
     def _estimate(self, x: Expression) -> float:
         """Roughly the value of an expression at the start; nan where it is not known."""
-        if isinstance(x, Fraction):
-            return float(x)
-        found: dict[Node, float] = {}
-        for node in self.nodes.behind([x]):
-            kind, *rest = self.nodes.row(node)
-            if kind == "variable":
-                found[node] = self.estimates.get(
-                    rest[0], float(self.variables.start[rest[0]][0]) if self.early else nan
-                )
-            elif kind == "sum":
-                found[node] = float(rest[0]) + sum(float(a) * found[y] for a, y in rest[1:])
-            else:
-                found[node] = found[rest[0]] * found[rest[1]]
-        return found[x]
+        found: dict[Expression, float] = {}
+        try:
+            for node in self.nodes.behind([x]):
+                kind, *rest = self.nodes.row(node)
+                if kind == "variable":
+                    start = float(self.variables.start[rest[0]][0]) if self.early else nan
+                    found[node] = self.estimates.get(rest[0], start)
+                elif kind == "sum":
+                    found[node] = float(rest[0]) + sum(float(a) * found[y] for a, y in rest[1:])
+                else:
+                    found[node] = found[rest[0]] * found[rest[1]]
+            return float(x) if isinstance(x, Fraction) else found[x]
+        except OverflowError:
+            return nan
 
     def _run(self, x: Expression, rates: dict[Node, Expression]) -> None:
         """Let variables move in the phase after all those that their argument needs."""

@@ -129,6 +129,37 @@ def test_start_values_that_are_functions_of_inputs_are_made_first(name, tmp_path
     assert lie_in(claims, prove(circuit, 1, given, digits=50).mid, 20)
 
 
+BIG = 10**300
+HARD = {
+    "huge values": (PIVP({X: X}, {X: BIG}), 1, 5, lambda mp: [BIG * mp.exp(1)]),
+    "huge rates": (
+        PIVP({X: BIG * Y, Y: -BIG * X}, {X: 1, Y: 0}),
+        Fraction(1, BIG),
+        15,
+        lambda mp: [mp.cos(1), -mp.sin(1)],
+    ),
+    "tiny values": (PIVP({X: X * X * BIG}, {X: Fraction(1, BIG)}), Fraction(1, 2), 310, lambda mp: [mp.mpf(2) / BIG]),
+    "a pole just after": (PIVP({X: X * X}, {X: 1}), 1 - Fraction(1, 10**6), 10, lambda mp: [10**6]),
+    "hardly any time": (PIVP({X: X * X}, {X: 1}), Fraction(1, 10**40), 50, lambda mp: [1 + mp.mpf(10) ** -40]),
+    "decay": (PIVP({X: -50 * X}, {X: 1}), 1, 30, lambda mp: [mp.exp(-50)]),
+    "a saturated neuron": (PIVP({X: 26 * (1 - X**2)}, {X: 0}), 1, 15, lambda mp: [mp.tanh(26)]),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_cases_are_certified_too(name, tmp_path):
+    system, t, digits, truth = HARD[name]
+    context = mpmath.mp.clone()
+    context.dps = 700
+    assert lie_in(certified(prove(system, t, digits=digits), tmp_path / "file"), truth(context), digits)
+
+
+def test_where_the_checker_would_need_too_many_bits_the_reason_is_said(tmp_path):
+    stiff = PIVP({X: 5000 * (Y - X), Y: -X}, {X: 1, Y: 0})
+    with pytest.raises(GpacError, match="no certificate: the checker bounds errors by sizes .* more than .* bits"):
+        prove(stiff, 1, digits=5).certificate(tmp_path / "file")
+
+
 # -- boxes ---------------------------------------------------------------------------------------------------
 
 
