@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -77,11 +78,11 @@ class StiffEngine:
         pieces = None
         if self.settings.keep:
             none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, self.degree + 1, m)))
-            fields = [(p.ids, p.begin, p.step, p.coefficients) for p in [none, *kept]]
-            pieces = Pieces(*(np.concatenate(parts) for parts in zip(*fields, strict=True)))
-        a = results.advance(pieces, self.settings.length)
-        found = (self.xp.asarray(x) for x in (a.code, a.t, a.state, a.readings, a.steps, a.orders, a.length, a.space))
-        return Advance(*found, pieces)
+            rows = [(p.ids, p.begin, p.step, p.coefficients) for p in [none, *kept]]
+            pieces = Pieces(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+        found = results.advance(pieces, self.settings.length)
+        moved = {f.name: self.xp.asarray(getattr(found, f.name)) for f in fields(found) if f.name != "pieces"}
+        return replace(found, **moved)
 
 
 class _Run:

@@ -109,7 +109,9 @@ class WatchedEngine:
             rates = self._field.rates(some.part(part))
             moved = h[part] * np.abs(rates).max(axis=0) / size[part]
             for b in low + np.flatnonzero(moved < STILL):
-                found[b] = self._verdict(self._field, some.part(slice(b, b + 1)), h[b], rates[:, b - low], size[b], left)
+                found[b] = self._verdict(
+                    self._field, some.part(slice(b, b + 1)), h[b], rates[:, b - low], size[b], left
+                )
         return found
 
     def _verdict(self, field: Field, one: Batch, h: float, rate: np.ndarray, size: float, left: int) -> bool:
