@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
 from ..circuit import Circuit
-from ..errors import GpacError, NumberError
+from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import check, choose
+from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -33,9 +35,10 @@ def solve(
     length: bool = False,
     max_steps: int = 100_000,
     max_seconds: float | None = None,
+    derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
     method: str = "auto",
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
 
@@ -63,13 +66,16 @@ def solve(
         Steps allowed to each trajectory (to each phase of a schedule).
     max_seconds : float, optional
         Wall-clock time allowed; trajectories that are not done by then have the status WALL_CLOCK.
+    derivatives : True, or names of inputs
+        Solve the variational equations too: `solution.jacobian[name]`, (B, m, n), holds the derivatives of the
+        outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
         "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
         `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
-    progress : callable, optional
-        Called with the fraction of trajectories done.
+    progress : callable or True, optional
+        Called with the fraction of trajectories done; True shows a bar on standard error.
 
     Returns
     -------
@@ -88,6 +94,25 @@ def solve(
     """
     settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
     limits = _limits(max_steps, max_seconds)
+    if derivatives:
+        from .sensitivity import sensitivities
+
+        if np.ndim(t) == 2:
+            raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
+        plain = partial(
+            solve,
+            tol=tol,
+            atol=atol,
+            dense=dense,
+            length=length,
+            max_steps=max_steps,
+            max_seconds=max_seconds,
+            backend=backend,
+            method=method,
+            progress=progress,
+        )
+        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
+        return replace(solution, jacobian=jacobian)
     runnable = as_runnable(system, initial)
     if initial is not None:
         if inputs is not None:
@@ -102,14 +127,12 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, method, xp, progress)
-    if isinstance(runnable, Schedule):
-        if t is not None and (np.ndim(t) or t != runnable.duration):
-            raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, job)
-    else:
-        ends = end_times(runnable, t, arrays, count, settings.tol, xp)
-        parts = _run_circuit(runnable, arrays, ends, job)
+    with shown(progress) as told:
+        job = _Job(settings, limits, backend, method, xp, told)
+        if isinstance(runnable, Schedule):
+            parts = _run_schedule(runnable, t, arrays, count, job)
+        else:
+            parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
@@ -246,8 +269,10 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
     return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
+def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
     xp = job.xp
     values = dict(inputs)
     total: dict = {}

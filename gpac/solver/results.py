@@ -49,8 +49,10 @@ class Results:
         return Advance(*counts, length, self.space, pieces)
 
 
+_STATUSES: np.ndarray = np.empty(len(CODES), dtype=object)
+_STATUSES[:] = CODES
+
+
 def status_names(codes: Array) -> np.ndarray:
     """Codes as an object array of `Status`."""
-    names: np.ndarray = np.empty(len(codes), dtype=object)
-    names[:] = [CODES[int(c)] for c in host(codes)]
-    return names
+    return _STATUSES[host(codes).astype(int)]

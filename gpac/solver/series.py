@@ -15,6 +15,7 @@ import numpy as np
 from ..circuit import Circuit, driving, time_degrees
 from ..elementary import TABLE
 from ..exact import to_floats
+from ..graph import operands
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 
 LANES = 16
@@ -91,26 +92,37 @@ class Series:
         return self._at_start(inputs, batch, list(wires))
 
     def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
+        """Values of wires at t = 0; of the other units only those that they need are looked at."""
         xp = self.xp
         parts = [xp.zeros((sum(w.size for w in wires), 0))]
-        for low in range(0, batch, 1024 * LANES):
+        needed = self._behind(wires)
+        for low in range(0, batch if wires else 0, 1024 * LANES):
             count = min(batch - low, 1024 * LANES)
             blocks = {n: to_blocks(a[:, low : low + count], xp) for n, a in inputs.items()}
-            c, _ = self.allocate(0, -(-count // LANES))
+            c = xp.empty((1, -(-count // LANES), self.width, LANES))
             with np.errstate(all="ignore"):
-                self._initial_values(c, blocks)
-            found = [c[0][:, self._place[w]] for w in wires] or [c[0][:, :0]]
-            parts.append(from_blocks(xp.concatenate(found, axis=1), count, xp))
-        return xp.concatenate(parts, axis=1)
+                for wire in needed:
+                    if isinstance(wire, Integral):
+                        c[0][:, self._place[wire]] = self._initial(wire, c)
+                    else:
+                        self._value(wire, c, blocks, None)
+            found = xp.concatenate([c[0][:, self._place[w]] for w in wires], axis=1)
+            parts.append(from_blocks(found, count, xp))
+        return xp.concatenate(parts, axis=1) if wires else xp.zeros((0, batch))
 
-    def _initial_values(self, c: Array, inputs: dict[str, Array]) -> None:
-        """Write order 0 of everything at t = 0, start values of integrators included."""
-        c[0] = 0
-        for wire in self.circuit.wires:
-            if isinstance(wire, Integral):
-                c[0][:, self._place[wire]] = self._initial(wire, c)
-            else:
-                self._value(wire, c, inputs, None)
+    def _behind(self, wires: list[Wire]) -> list[Wire]:
+        """The wires and what their values at t = 0 are made of, in the order of evaluation."""
+        found: set[Wire] = set()
+        stack = list(wires)
+        while stack:
+            wire = stack.pop()
+            if wire not in found:
+                found.add(wire)
+                if isinstance(wire, Integral):
+                    stack += [self.circuit.source(wire.initial.wire)] if isinstance(wire.initial, Start) else []
+                else:
+                    stack += [self.circuit.source(x) for x in operands(wire)]
+        return [w for w in self.circuit.wires if w in found]
 
     def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool, only: Set[Wire] | None = None) -> None:
         """Write order 0 of every unit (or `only` of some) from the state c[0][:, :dim] at time t (block, lane).

@@ -58,6 +58,8 @@ class Solution:
         Largest magnitude of any state at the step points.
     engine : str
         Which engine ran, and why it was chosen.
+    jacobian : mapping from input name to float64 (B, m, n), or None
+        Derivatives of the outputs by the entries of an input, where asked for with derivatives=.
     """
 
     outputs: Array
@@ -71,6 +73,7 @@ class Solution:
     space: Array
     engine: str
     dense: Any = None
+    jacobian: Mapping[str, Array] | None = None
 
     @property
     def ok(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -78,11 +78,11 @@ class StiffEngine:
         pieces = None
         if self.settings.keep:
             none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, self.degree + 1, m)))
-            rows = [(p.ids, p.begin, p.step, p.coefficients) for p in [none, *kept]]
-            pieces = Pieces(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
-        found = results.advance(pieces, self.settings.length)
-        moved = {f.name: self.xp.asarray(getattr(found, f.name)) for f in fields(found) if f.name != "pieces"}
-        return replace(found, **moved)
+            fields = [(p.ids, p.begin, p.step, p.coefficients) for p in [none, *kept]]
+            pieces = Pieces(*(np.concatenate(parts) for parts in zip(*fields, strict=True)))
+        answer = results.advance(pieces, self.settings.length)
+        figures = ("code", "t", "state", "readings", "steps", "orders", "length", "space")
+        return replace(answer, **{name: self.xp.asarray(getattr(answer, name)) for name in figures})
 
 
 class _Run:

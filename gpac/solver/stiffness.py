@@ -62,13 +62,15 @@ class WatchedEngine:
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory of the batch as far as the limits allow."""
-        joined, told = _Joined(batch, self.settings, self.xp), _Told(limits)
-        ids, window, left = np.arange(len(batch.t)), WINDOW, limits.max_steps
+        told, steps = _Told(limits), min(WINDOW, limits.max_steps)
+        part = self.engine.advance(batch, replace(limits, max_steps=steps, tell=told))
+        if steps == limits.max_steps or not bool((part.code == MAX_STEPS).any()):
+            return part
+        joined = _Joined(batch, self.settings, self.xp)
+        begin, ids, window, left = host(batch.t), np.arange(len(batch.t)), WINDOW, limits.max_steps
         handed: list[tuple[np.ndarray, int]] = []
         try:
             while len(ids):
-                begin, steps = host(joined.t)[ids], min(window, left)
-                part = self.engine.advance(joined.batch(ids), replace(limits, max_steps=steps, tell=told))
                 joined.add(ids, part)
                 left, window, code = left - steps, 2 * window, host(part.code)
                 ids, begin = ids[code == MAX_STEPS], begin[code == MAX_STEPS]
@@ -81,6 +83,9 @@ class WatchedEngine:
                 stiff = self._held(joined.batch(ids), np.abs(host(joined.t)[ids] - begin) / steps, left)
                 handed.append((ids[stiff], left))
                 ids = ids[~stiff]
+                if len(ids):
+                    begin, steps = host(joined.t)[ids], min(window, left)
+                    part = self.engine.advance(joined.batch(ids), replace(limits, max_steps=steps, tell=told))
             for some, left in handed:
                 if len(some):
                     self._implicit(joined, some, replace(limits, max_steps=left, tell=told))

@@ -18,35 +18,38 @@ from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
-from .machine import Compiled, lanes, threads
+from .machine import Compiled, registers, threads
 from .number import Double
-from .series import MEMORY
+from .series import MEMORY, Shape, packed
 from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
 TURN_SECONDS = 0.02
 """How long compiled code runs before it looks up: for Ctrl-C, the clock and progress."""
+MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
+FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
-TILE = 4
-"""Rows of a matrix that are worked on at once."""
 
 
 def lane_order(tol: float) -> int:
-    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured."""
-    return max(4, math.ceil(1.5 - 0.55 * math.log(tol)))
+    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured.
+
+    Odd, since orders above the first are computed two at a time.
+    """
+    return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
 @lru_cache(maxsize=256)
-def _compiled(structure: tuple, steps: Steps, count: int, stride: int, source: _Source) -> Compiled:
+def _compiled(structure: tuple, steps: Steps, shape: Shape, stride: int, source: _Source) -> Compiled:
     """Code of all circuits of one structure; `source` is one of them."""
 
     def text() -> str:
         module = ir.Module("lanes")
-        StepCode(module, source.recurrences, Double, count, stride, TILE, steps)
+        StepCode(module, source.recurrences, Double, shape, stride, steps)
         return str(module)
 
-    return Compiled(repr((structure, steps, count, stride)), text, len(NAMES))
+    return Compiled(repr((structure, steps, shape, stride)), text, len(NAMES))
 
 
 class _Source:
@@ -62,16 +65,27 @@ class _Source:
         return 0
 
 
+def _shape(recurrences: Recurrences, stride: int) -> Shape:
+    """Four registers side by side: lanes as far as all series stay in the first cache, and else entries of a unit."""
+    width, count = registers()
+    per_lane = 8 * stride * (recurrences.series_size + recurrences.rates_size)
+    many = next((n for n in (4, 2) if n * width * per_lane <= FIRST_CACHE), 1)
+    return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many)
+
+
 class LaneEngine:
     """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
         self.settings, self.order = settings, lane_order(settings.tol)
         self.series, self.recurrences = Series(circuit, np), recurrences(circuit, settings.watch)
-        self.lanes, self.stride = lanes(), self.order + 1 + self.order % 2
+        self.stride = self.order + 1 + self.order % 2
+        shape = _shape(self.recurrences, self.stride)
+        self.lanes = shape.lanes
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         r = self.recurrences
-        self.run = _compiled(r.structure, steps, self.lanes, self.stride, _Source(r)).run
+        self.run = _compiled(r.structure, steps, shape, self.stride, _Source(r)).run
+        self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched)
         self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * (r.dim + r.still_size + len(r.moving_watched) + 8)))
         self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
@@ -115,6 +129,7 @@ class LaneEngine:
             "now": r.now_size * vector,
             "series": r.series_size * self.stride * vector,
             "rates": r.rates_size * self.stride * vector,
+            "kept": r.now_size * vector,
             "still": r.still_size * vector,
             "clock": vector,
             "unit": vector,
@@ -200,7 +215,8 @@ class _Crew:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
                 busy = self._call(memory)
-                turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / max(1e-9, time.perf_counter() - since))))
+                spent = max(1e-6, time.perf_counter() - since)
+                turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
                 self._collect(memory, numbers, control["kept"])
                 ended = int(numbers[control["next"]]) - begin - busy
                 if ended > told:
@@ -218,7 +234,7 @@ class _Crew:
 
     def _call(self, memory: dict[str, np.ndarray]) -> int:
         r = self.engine.recurrences
-        arrays = {**memory, **self.queue, "data": r.data, "index": r.index}
+        arrays = {**memory, **self.queue, "data": self.engine.data, "index": r.index}
         return int(self.engine.run(*[arrays[name].ctypes.data for name in NAMES]))
 
     def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:

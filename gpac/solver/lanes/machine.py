@@ -29,12 +29,14 @@ def _features() -> str:
 
 
 @cache
-def lanes() -> int:
-    """Doubles per group: four vector registers of this processor, 8 to 32."""
+def registers() -> tuple[int, int]:
+    """Doubles in a vector register of this processor, and how many such registers it has."""
     found = llvm.get_host_cpu_features()
     if found.get("avx512f"):
-        return 32
-    return 16 if found.get("avx2") or found.get("avx") else 8
+        return 8, 32
+    if found.get("avx2") or found.get("avx"):
+        return 4, 16
+    return 2, 32 if found.get("neon") else 16
 
 
 @cache
@@ -80,10 +82,13 @@ class Compiled:
 
 
 def _read(path: Path) -> bytes | None:
+    """Code kept by an earlier run, if it is there and whole."""
     try:
-        return path.read_bytes()
+        kept = path.read_bytes()
     except OSError:
         return None
+    digest, code = kept[:32], kept[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
 
 
 def _write(path: Path, code: bytes) -> None:
@@ -91,7 +96,7 @@ def _write(path: Path, code: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(code)
+            file.write(hashlib.sha256(code).digest() + code)
         os.replace(file.name, path)
     except OSError:
         return

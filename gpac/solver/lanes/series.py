@@ -1,15 +1,18 @@
-"""Emit the functions that compute order 0, and any order k >= 1, of every unit for one group of lanes.
+"""Emit the functions that compute order 0, an order k >= 1, or two of them, of every unit for one group of lanes.
 
-Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `still`
-(parameter), and the tables of weights and of sparse structure. Every lane has its own unit of time, a power
-of two near its step: coefficients of order k are c_k unit**k, which neither overflow nor round differently.
+Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `kept`
+(entry: what the first of two orders leaves to the second), `still` (parameter), and the tables of weights and
+of sparse structure. Every lane has its own unit of time, a power of two near its step: coefficients of order
+k are c_k unit**k, which neither overflow nor round differently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
@@ -25,11 +28,34 @@ from ..recurrences import (
     Term,
     Times,
 )
+from .convolve import ALONE, FIRST, SECOND, Convolution, Convolved
 from .ir import DOUBLE, INT, POINTER, Code
 from .number import Double, Number
 
-MEMORY = ("now", "series", "rates", "still", "clock", "unit", "data", "index")
-"""Pointers that both functions take, in this order; the order k follows."""
+MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "index")
+"""Pointers that these functions take, in this order; the order k follows."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How work is laid out in registers: lanes of a group, rows of a matrix and entries of a unit worked on at once."""
+
+    lanes: int
+    tile: int
+    entries: int
+
+
+def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
+    """The table of weights with dense matrices cut into tiles of rows, each tile column by column."""
+    data = recurrences.data.copy()
+    for operation in recurrences.operations:
+        for term in operation.terms if isinstance(operation, Sum) else ():
+            if term.kind == "dense":
+                rows, columns = operation.out.size, term.operand.size
+                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns)
+                tiles = [matrix[r : r + tile].T.reshape(-1) for r in range(0, rows, tile)]
+                data[term.data : term.data + rows * columns] = np.concatenate(tiles)
+    return data
 
 
 class SeriesCode:
@@ -37,22 +63,22 @@ class SeriesCode:
 
     Parameters
     ----------
-    module : the module that gets the functions "values" (order 0) and "order" (order k)
+    module : the module that gets the functions "values" (order 0), "order" (order k) and "pair" (k and k + 1)
     recurrences : Recurrences
     arithmetic : Double or DoubleDouble
-    lanes : int
+    shape : Shape
     stride : int
         Numbers between the series of one entry and the next: highest order + 1, or more.
-    tile : int
-        Rows of a matrix worked on at once.
     """
 
     def __init__(
-        self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], lanes: int, stride: int, tile: int
+        self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], shape: Shape, stride: int
     ) -> None:
-        self.recurrences, self.stride, self.tile = recurrences, stride, tile
+        self.recurrences, self.stride, self.shape = recurrences, stride, shape
+        lanes = shape.lanes
         self.values = self._function(module, "values", arithmetic, lanes, self._emit_values)
-        self.order = self._function(module, "order", arithmetic, lanes, self._emit_order)
+        self.order = self._function(module, "order", arithmetic, lanes, lambda: self._emit_order(ALONE))
+        self.pair = self._function(module, "pair", arithmetic, lanes, self._emit_pair)
 
     def _function(
         self, module: ir.Module, name: str, arithmetic: type[Double], lanes: int, emit: Callable[[], None]
@@ -60,6 +86,7 @@ class SeriesCode:
         code = Code(module, name, [POINTER] * len(MEMORY) + [INT], lanes)
         self.code, self.num = code, arithmetic(code)
         self.memory = dict(zip(MEMORY, code.function.args, strict=False))
+        self.convolution = Convolution(code, self.num, self.memory)
         code.function.linkage = "internal"
         emit()
         code.build.ret(INT(0))
@@ -82,9 +109,17 @@ class SeriesCode:
                 case Contract():
                     self._contract(operation)
 
-    def _emit_order(self) -> None:
+    def _emit_pair(self) -> None:
+        self._emit_order(FIRST)
+        self._emit_order(SECOND)
+
+    def _emit_order(self, place: str) -> None:
+        """One order of every unit: alone, or as the first or second of a pair."""
         code = self.code
+        self.place = place
         self.k = code.function.args[len(MEMORY)]
+        if place == SECOND:
+            self.k = code.add(self.k, 1)
         whole = code.build.sitofp(self.k, DOUBLE)
         self.k_vector = code.spread(whole)
         self.inverse = self.num.reciprocal(self.k_vector)
@@ -141,7 +176,7 @@ class SeriesCode:
         """Rows in tiles; matrices run through their columns with one running sum per row of the tile."""
         at_zero = isinstance(self.k, int)
         terms = [t for t in operation.terms if at_zero or not t.operand.still]
-        tile = self.tile if any(t.kind == "dense" for t in terms) else 1
+        tile = self.shape.tile if any(t.kind == "dense" for t in terms) else 1
         size = operation.out.size
         full = size // tile
         if full:
@@ -181,12 +216,14 @@ class SeriesCode:
         return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
 
     def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
-        code, num, columns = self.code, self.num, term.operand.size
-        rows = [code.add(term.data, code.times(code.add(first, i), columns)) for i in range(len(sums))]
+        """Rows from `first` on, whose weights lie column by column: see `packed`."""
+        code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
+        tile = code.add(term.data, code.times(first, columns))
         with num.sum_loop(0, columns, sums) as loop:
             x = self._get(term.operand, loop.index)
-            for row, total in zip(rows, loop.sums, strict=True):
-                weight = num.table(self.memory["data"], code.add(row, loop.index))
+            column = code.add(tile, code.times(loop.index, rows))
+            for i, total in enumerate(loop.sums):
+                weight = num.table(self.memory["data"], code.add(column, i))
                 loop.next.append(num.fma(weight, x, total))
         return loop.totals
 
@@ -207,10 +244,24 @@ class SeriesCode:
                 return operation.out.size
         raise AssertionError("a term belongs to a sum")
 
+    def _blocks(self, size: int, work: Callable[[list[Any]], None]) -> None:
+        """Do the work for every entry of a unit, some entries at once: their sums run side by side."""
+        many = min(self.shape.entries, size)
+        with self.code.entries(size // many) as block:
+            first = self.code.times(block, many)
+            work([self.code.add(first, i) for i in range(many)])
+        if size % many:
+            work([size - size % many + i for i in range(size % many)])
+
     def _times(self, operation: Times) -> None:
         out, left, right = operation.out, operation.left, operation.right
-        with self.code.entries(out.size) as e:
-            self._put(out, e, self._product(left, self._entry(left, e), right, self._entry(right, e), None))
+
+        def work(entries: list[Any]) -> None:
+            factors = [(e, self._entry(left, e), self._entry(right, e)) for e in entries]
+            for e, value in zip(entries, self._products(operation, factors, None), strict=True):
+                self._put(out, e, value)
+
+        self._blocks(out.size, work)
 
     def _contract(self, operation: Contract) -> None:
         code, index, out = self.code, self.memory["index"], operation.out
@@ -221,32 +272,44 @@ class SeriesCode:
             with self.num.sum_loop(low, high, [self.num.zero()]) as loop:
                 at = code.add(operation.index + out.size + 1, loop.index)
                 left, right = code.whole_at(index, at), code.whole_at(index, code.add(at, pairs))
-                total = self._product(operation.left, left, operation.right, right, loop.sums[0])
-                loop.next.append(total)
+                loop.next += self._products(operation, [(None, left, right)], loop.sums)
             self._put(out, e, loop.totals[0])
 
     def _entry(self, operand: Operand, e: Any) -> Any:
         return e if operand.size > 1 else 0
 
-    def _product(self, left: Operand, i: Any, right: Operand, j: Any, total: Number | None) -> Number:
-        """Order k of left[i] right[j], added to `total`."""
-        num = self.num
+    def _products(
+        self, operation: Times | Contract, factors: list[tuple[Any, Any, Any]], totals: list[Number] | None
+    ) -> list[Number]:
+        """Order k of left[i] right[j] for every (entry of the product, i, j), added to the totals."""
+        num, left, right = self.num, operation.left, operation.right
         if isinstance(self.k, int) or left.still or right.still:
-            a, b = self._get(left, i), self._get(right, j)
-            return num.multiply(a, b) if total is None else num.fma(a, b, total)
+            pairs = [(self._get(left, i), self._get(right, j)) for _, i, j in factors]
+            if totals is None:
+                return [num.multiply(a, b) for a, b in pairs]
+            return [num.fma(a, b, total) for (a, b), total in zip(pairs, totals, strict=True)]
         low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
         high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
-        a, b = self._history(left, i, 0), self._history(right, j, self.k)
-        return self._convolve("series", a, b, low, self.code.add(high, 1), total)
+        sums = [
+            Convolved(self._history(left, i, 0), self._history(right, j, self.k), self._kept(operation.out, e))
+            for e, i, j in factors
+        ]
+        alone = isinstance(operation, Contract) or min(left.degree, right.degree) < UNBOUNDED
+        return self._convolve("series", sums, low, high, totals, alone)
 
-    def _convolve(self, of: str, a: Any, b: Any, low: Any, stop: Any, total: Number | None) -> Number:
-        """total + the sum of left[a + j] right[b - j] over low <= j < stop."""
-        code, num = self.code, self.num
-        with num.sum_loop(low, stop, [num.zero() if total is None else total]) as loop:
-            x = num.load(self.memory[of], code.add(a, loop.index))
-            y = num.load(self.memory["series"], code.minus(b, loop.index))
-            loop.next.append(num.fma(x, y, loop.sums[0]))
-        return loop.totals[0]
+    def _kept(self, out: Operand, entry: Any) -> Any:
+        return None if entry is None else self.code.add(out.at, entry)
+
+    def _convolve(
+        self, left: str, sums: list[Convolved], low: Any, high: Any, totals: list[Number] | None, alone: bool
+    ) -> list[Number]:
+        """Sums over low <= j <= high, in the manner that the order's place in its pair allows."""
+        starts = totals or [self.num.zero() for _ in sums]
+        if alone or self.place == ALONE:
+            return self.convolution.alone(left, sums, low, self.code.add(high, 1), starts)
+        if self.place == FIRST:
+            return self.convolution.first(left, sums, low, self.code.add(high, 1), starts)
+        return self.convolution.second(left, sums, [low, high])
 
     def _increase(self, operation: Increase) -> None:
         u, out = operation.integrand, operation.out
@@ -269,30 +332,47 @@ class SeriesCode:
         """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
         u, v, out = operation.integrand, operation.variable, operation.out
         code, num = self.code, self.num
-        with code.entries(out.size) as e:
-            i, j = self._entry(u, e), self._entry(v, e)
+
+        def work(entries: list[Any]) -> None:
+            pairs = [(self._entry(v, e), self._entry(u, e)) for e in entries]
             if u.still:
-                value = num.multiply(self._get(u, i), self._get(v, j))
+                values = [num.multiply(self._get(u, i), self._get(v, j)) for j, i in pairs]
             else:
                 low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
                 high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
-                rates, series = self._history(v, j, 0, "rates"), self._history(u, i, self.k)
-                total = self._convolve("rates", rates, series, low, code.add(high, 1), None)
-                value = num.multiply(total, self.inverse)
-            self._put(out, e, value)
+                sums = [
+                    Convolved(self._history(v, j, 0, "rates"), self._history(u, i, self.k), self._kept(out, e))
+                    for e, (j, i) in zip(entries, pairs, strict=True)
+                ]
+                totals = self._convolve("rates", sums, low, high, None, min(u.degree, v.degree) < UNBOUNDED)
+                values = [num.multiply(total, self.inverse) for total in totals]
+            for e, value in zip(entries, values, strict=True):
+                self._put(out, e, value)
+
+        self._blocks(out.size, work)
 
     def _square(self, operation: Square) -> None:
-        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square)."""
+        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square); the first order of a pair is even."""
         base, out = operation.base, operation.out
         code, num, series = self.code, self.num, self.memory["series"]
         half = code.build.lshr(code.add(self.k, 1), INT(1))
         even = code.build.icmp_signed("==", code.build.and_(self.k, INT(1)), INT(0))
-        factor = code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0)))
-        with code.entries(out.size) as e:
-            i = self._entry(base, e)
-            first = self._history(base, i, 0)
-            middle = num.load(series, code.add(first, code.build.lshr(self.k, INT(1))))
-            start = num.multiply(num.multiply(middle, middle), (factor, *num.zero()[1:]))
-            total = self._convolve("series", first, self._history(base, i, self.k), 0, half, start)
-            place = code.add(operation.data, e if operation.factors > 1 else 0)
-            self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))
+        factor = (code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0))), *num.zero()[1:])
+
+        def work(entries: list[Any]) -> None:
+            firsts = [self._history(base, self._entry(base, e), 0) for e in entries]
+            sums = [Convolved(f, code.add(f, self.k), self._kept(out, e)) for e, f in zip(entries, firsts, strict=True)]
+            if self.place == SECOND:
+                totals = self.convolution.second("series", sums, [0])
+            else:
+                middles = [num.load(series, code.add(f, code.build.lshr(self.k, INT(1)))) for f in firsts]
+                starts = [num.multiply(num.multiply(m, m), factor) for m in middles]
+                if self.place == ALONE:
+                    totals = self.convolution.alone("series", sums, 0, half, starts)
+                else:
+                    totals = self.convolution.first("series", sums, 0, half, starts, middles)
+            for e, total in zip(entries, totals, strict=True):
+                place = code.add(operation.data, e if operation.factors > 1 else 0)
+                self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))
+
+        self._blocks(out.size, work)

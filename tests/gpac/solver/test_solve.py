@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 import gpac
 import gpac.solver.batch
 import gpac.solver.lanes.engine
-from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
+from compile import Network, Sigmoid, Tanh, dense, forward, homotopy, relaxation, sequential
 from gpac import PIVP, Circuit, GpacError, NumberError, ShapeError, SolveError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
 from gpac.solver import arrays, choice
@@ -456,6 +456,25 @@ def test_progress_rises_to_one(small_pieces):
         assert seen[-1] == 1
 
 
+# -- derivatives ---------------------------------------------------------------------------------------------
+
+
+def test_derivatives_come_with_the_solution():
+    solution = solve(PIVP({y: -2 * y}, {y: 3}), t=[1.0, 2.0], derivatives=True)
+    assert_allclose(solution.outputs[:, 0], 3 * np.exp([-2, -4]), rtol=1e-11)
+    assert solution.jacobian["initial"].shape == (2, 1, 1)
+    assert_allclose(solution.jacobian["initial"][:, 0, 0], np.exp([-2, -4]), rtol=1e-11)
+
+
+def test_derivatives_of_a_network_by_its_inputs():
+    """Against central differences of the network itself."""
+    network, X = net(), np.random.default_rng(8).normal(size=(5, 3))
+    solution = solve(homotopy(network), inputs=X, derivatives="x", tol=1e-13)
+    ahead, behind = (np.stack([forward(network, X + s * 1e-5 * e) for e in np.eye(3)], axis=2) for s in (1, -1))
+    assert_allclose(solution.jacobian["x"], (ahead - behind) / 2e-5, atol=1e-9)
+    assert_allclose(solution.outputs, forward(network, X), atol=1e-13)
+
+
 # -- backward and on grids -----------------------------------------------------------------------------------
 
 
@@ -498,6 +517,13 @@ def test_the_clock_ends_a_run_that_takes_too_long():
     assert list(solution.status) == [Status.REACHED, Status.WALL_CLOCK]
     assert 0 < solution.t[1] < 1e9
     assert_allclose(np.hypot(*solution.states[1]), 1, atol=1e-6)
+
+
+def test_a_bar_can_be_shown(capsys):
+    silent = solve(PENDULUM, t=3, progress=False)
+    assert capsys.readouterr().err == ""
+    assert_array_equal(solve(PENDULUM, t=3, progress=True).outputs, silent.outputs)
+    assert "100%" in capsys.readouterr().err
 
 
 # -- dense output --------------------------------------------------------------------------------------------
@@ -561,6 +587,8 @@ REFUSED = {
     "grid empty": (lambda: solve(GROWTH, t=np.zeros((1, 0))), NumberError, "at least one per row"),
     "grid order": (lambda: solve(GROWTH, t=[[0.5, 0.25]]), NumberError, "ordered away from 0|ordered away"),
     "grid sides": (lambda: solve(GROWTH, t=[[-0.5, 0.25]]), NumberError, "one side of 0"),
+    "derivatives": (lambda: solve(GROWTH, t=1, derivatives="x"), ShapeError, "cannot differentiate by 'x'"),
+    "derivatives on a grid": (lambda: solve(GROWTH, t=[[1]], derivatives=True), ShapeError, "not as a grid"),
     "seconds": (lambda: solve(GROWTH, t=1, max_seconds=0), NumberError, "max_seconds must be positive"),
     "times": (lambda: solve(GROWTH, t=[1, 2, 3], initial=[[1.0], [2.0]]), ShapeError, r"\(2,\), got shape \(3,\)"),
     "times 3d": (lambda: solve(GROWTH, t=[[[1.0]]]), ShapeError, "t must be a number or have shape"),

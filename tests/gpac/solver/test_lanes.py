@@ -1,0 +1,152 @@
+"""The compiled engine's own matters: code kept on disk, code shared, threads, overflow, and its number loops."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import problem
+
+import gpac
+from compile import Network, Tanh, dense, homotopy
+from gpac import PIVP, Status, solve
+from gpac.solver.lanes import engine, machine
+from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times, recurrences
+
+x, y = sympy.symbols("x y")
+PENDULUM = PIVP({x: y, y: -x + x**3 / 6}, {x: 0.5, y: 0})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache on disk, and nothing compiled yet."""
+    monkeypatch.setenv("GPAC_CACHE", str(tmp_path / "cache"))
+    engine._compiled.cache_clear()
+    yield tmp_path / "cache"
+    engine._compiled.cache_clear()
+
+
+def outputs(system=PENDULUM, t=2.0, **more):
+    return solve(system, t=t, tol=1e-11, backend="compiled", **more).outputs
+
+
+def network(seed: int, sizes=(3, 5, 4, 2)) -> Network:
+    rng = np.random.default_rng(seed)
+    layers = []
+    for n, m in pairwise(sizes):
+        layers += [dense(rng.normal(size=(m, n)), rng.normal(size=m)), Tanh()]
+    return Network(sizes[0], layers[:-1])
+
+
+# -- code ----------------------------------------------------------------------------------------------------
+
+
+def test_code_is_kept_on_disk_and_used_again(folder, monkeypatch):
+    first = outputs()
+    (kept,) = folder.iterdir()
+    engine._compiled.cache_clear()
+    monkeypatch.setattr(engine, "StepCode", None)  # no code can be written any more
+    assert_array_equal(outputs(), first)
+    assert list(folder.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:40] + b"\0" + b[41:]])
+def test_spoiled_code_on_disk_is_made_again(folder, spoil):
+    first = outputs()
+    (kept,) = folder.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(spoil(whole))
+    engine._compiled.cache_clear()
+    assert_array_equal(outputs(), first)
+    assert kept.read_bytes() == whole
+
+
+def test_without_a_folder_to_write_to_it_works_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("GPAC_CACHE", str(tmp_path / "file" / "cache"))
+    engine._compiled.cache_clear()
+    assert np.isfinite(outputs()).all()
+
+
+def test_networks_of_one_shape_share_their_code(folder):
+    X = np.random.default_rng(1).normal(size=(5, 3))
+    for seed in (1, 2):
+        solve(homotopy(network(seed)), inputs=X, tol=1e-11, backend="compiled")
+    assert engine._compiled.cache_info().misses == 1
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_another_process_finds_the_same_code(folder):
+    """And gets the same bits."""
+    first = outputs()
+    program = (
+        "import sympy, gpac; from gpac.solver.lanes import engine; engine.StepCode = None; x, y = sympy.symbols('x y');"
+        "p = gpac.PIVP({x: y, y: -x + x**3 / 6}, {x: 0.5, y: 0});"
+        "print(gpac.solve(p, t=2.0, tol=1e-11, backend='compiled').outputs.tobytes().hex())"
+    )
+    root = Path(gpac.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == first.tobytes().hex(), done.stderr
+
+
+def test_slopes_of_tanh_cost_half_a_convolution():
+    kinds = [type(o) for o in recurrences(homotopy(network(1))).operations]
+    assert kinds.count(Square) == kinds.count(Follow) == 2
+    assert Times in kinds and Sum in kinds
+    assert Increase not in kinds
+
+
+# -- lanes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_bits_do_not_depend_on_the_number_of_threads(threads, monkeypatch):
+    rows = np.random.default_rng(2).uniform(-1, 1, size=(1000, 2))
+    alone = outputs(initial=rows)
+    monkeypatch.setattr(engine, "threads", lambda: threads)
+    assert_array_equal(outputs(initial=rows), alone)
+
+
+def test_numbers_beyond_the_range_of_powers_are_met_by_another_unit_of_time():
+    """y = 1e20 and y' = y^2: the coefficient of order 17 is 1e360 in seconds, and 1 in units of 1e-20 s."""
+    square = PIVP({y: y**2}, {y: 1e20})
+    for t in (5e-21, 9e-21, -1.0):
+        solution = solve(square, t=t, backend="compiled").check()
+        assert_allclose(solution.outputs, 1 / (1e-20 - t), rtol=1e-10)
+    beyond = solve(square, t=2e-20, backend="compiled")
+    assert beyond.status is Status.BLOW_UP
+    assert abs(beyond.t - 1e-20) < 1e-30
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e-150, 1e150, 1e300])
+def test_time_may_have_any_scale(scale):
+    system = PIVP({y: sympy.Float(1 / scale, 30) * y}, {y: 1})
+    assert_allclose(solve(system, t=scale, tol=1e-12, backend="compiled").outputs, np.e, rtol=1e-11)
+
+
+def test_steps_are_counted_and_measured_like_those_of_the_arrays():
+    rows = np.random.default_rng(4).uniform(-1, 1, size=(50, 2))
+    one, other = (solve(PENDULUM, t=10, initial=rows, tol=1e-12, length=True, backend=b) for b in ("compiled", "numpy"))
+    assert_allclose(one.outputs, other.outputs, atol=1e-10)
+    assert_allclose(one.length, other.length, rtol=1e-4)
+    assert (one.steps > 5).all() and (one.steps < 100).all()
+    assert (one.orders == engine.lane_order(1e-12)).all()
+
+
+def test_a_long_run_costs_the_steps_that_its_radius_asks_for():
+    """The circle's series is entire: steps near (tol n!)^(1/n), the same over ten thousand turns."""
+    solution = solve(problem("circle").system, t=2e4 * np.pi, tol=1e-12, backend="compiled").check()
+    assert_allclose(solution.outputs, [1, 0], atol=1e-7)
+    assert solution.steps < 5 * 2e4 * np.pi
+
+
+def test_processors_are_asked_for_their_registers():
+    width, count = machine.registers()
+    assert (width, count) in ((8, 32), (4, 16), (2, 16), (2, 32))
+    assert machine.threads() >= 1
