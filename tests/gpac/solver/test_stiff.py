@@ -194,6 +194,16 @@ def test_stiffness_is_seen_and_said(backend, tol):
     assert "for 1 trajectory" in solution.engine
 
 
+def test_fast_oscillations_that_have_died_out_are_stiff_too():
+    """Eigenvalues -1e6 +- 5e6 i pull u to (cos t, sin t), which it follows at a distance of 2e-7."""
+    c, s, u, v = sympy.symbols("c s u v")
+    a, b = 10**6, 5 * 10**6
+    equations = {c: -s, s: c, u: -a * (u - c) - b * (v - s), v: b * (u - c) - a * (v - s)}
+    solution = solve(PIVP(equations, {c: 1, s: 0, u: 0, v: 0}), 6, tol=1e-8).check()
+    assert "stiff: Radau" in solution.engine
+    assert_allclose(solution.outputs, np.tile([np.cos(6), np.sin(6)], 2), atol=4e-7)
+
+
 def test_robertson_and_van_der_pol_finish():
     solution = solve(ROBERTSON, 1e5, tol=1e-8).check()
     assert "stiff: Radau" in solution.engine
