@@ -32,7 +32,11 @@ def test_it_is_the_first_order_of_the_series():
     rng = np.random.default_rng(1)
     layers = [dense(rng.normal(size=(4, 2)), rng.normal(size=4)), Tanh(), dense(rng.normal(size=(1, 4)), np.ones(1))]
     u = gpac.wire("u")
-    u.define(integral(linear([(-1, u)]) * gpac.time() ** 2, fn.sin(gpac.time()) * fn.exp(-gpac.time()) + gpac.time(), 1, name="u"))
+    u.define(
+        integral(
+            linear([(-1, u)]) * gpac.time() ** 2, fn.sin(gpac.time()) * fn.exp(-gpac.time()) + gpac.time(), 1, name="u"
+        )
+    )
     for circuit in (pair(), homotopy(Network(2, layers)), Circuit({"u": u})):
         series = Series(circuit, np)
         given = {name: rng.normal(size=(1, size, LANES)) for name, size in circuit.inputs.items()}
