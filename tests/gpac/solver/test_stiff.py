@@ -276,6 +276,16 @@ def test_a_million_periods_are_not_taken_for_stiff():
     assert_allclose(solution.outputs, [1, 0], atol=1e-5)  # three million steps of up to 1e-12
 
 
+def test_a_stiff_phase_of_a_schedule_is_said():
+    """z goes to 2 t; then y is pulled to cos t from there."""
+    first = Circuit({"y0": integral(2 * inputs("x"))})
+    schedule = gpac.Schedule((gpac.Phase(first, 1), gpac.Phase(pulled(1e8), 5)))
+    solution = solve(schedule, inputs=[1.5], tol=1e-7).check()
+    assert "; then " in solution.engine
+    assert "stiff: Radau" in solution.engine.split("; then ")[1]
+    assert abs(solution.outputs[0] - np.cos(5)) < 1e-5
+
+
 # -- windows -------------------------------------------------------------------------------------------------
 
 
