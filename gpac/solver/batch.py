@@ -308,6 +308,8 @@ def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
     out["space"][alive] = xp.maximum(out["space"][alive], part["space"])
     out["code"] = total["code"].copy()
     out["code"][alive] = part["code"]
+    if not out["engine"].endswith(part["engine"]):
+        out["engine"] += f"; then {part['engine']}"
     for name in ("states", "outputs"):
         out[name] = xp.full((count, part[name].shape[1]), xp.nan)
         out[name][alive] = part[name]

@@ -1,4 +1,21 @@
-"""Which engine advances a circuit: as asked, or by a cost model whose reasons are told."""
+"""Which engine advances a circuit: as asked, or by a cost model whose reasons are told.
+
+Runge-Kutta steps (DOP853) are taken where they are asked for and never chosen. Processor milliseconds of one core
+at tolerances 1e-3 / 1e-6 / 1e-9, and the errors reached at 1e-6:
+
+    job                                compiled Taylor    NumPy Taylor     NumPy DOP853     errors at 1e-6
+    Lorenz, t = 2, 1024 starts         1.9 / 2.6 / 1.9    21 / 39 / 59     20 / 35 / 66     9e-7, 7e-7, 1e-6
+    neural ODE 2-16-2, 4096            4.5 / 4.6 / 6.3    64 / 111 / 184   52 / 78 / 143    8e-9, 2e-8, 3e-8
+    neural ODE 64-256-64, 256          12 / 24 / 30       78 / 158 / 233   112 / 154 / 251  5e-9, 6e-9, 8e-9
+    neural ODE 256-1024-256, 64        37 / 64 / 96       137 / 277 / 403  195 / 274 / 609  3e-9, 4e-9, 2e-9
+    homotopy of 2-64-64-1, 1024        17 / 27 / 38       285 / 447 / 715  307 / 463 / 688  2e-8, 2e-8, 1e-9
+    homotopy of 784-128-64-10, 256     9 / 12 / 17        57 / 113 / 208   66 / 117 / 221   3e-8, 2e-8, 1e-9
+    homotopy of 16-64-...-64-1, 64     7 / 11 / 18        48 / 99 / 221    46 / 84 / 192    6e-8, 3e-8, 2e-9
+    homotopy of MNIST 6x200, 20        270 / - / -        2954 / - / -     2087 / - / -     (1e-3: 6e-5, 1e-4, 4e-6)
+
+So compiled Taylor steps are 4 to 30 times cheaper at every size; without them the two methods on arrays differ by
+at most a factor 1.5 either way at the same tolerance, and Taylor polynomials are dense output for nothing.
+"""
 
 from __future__ import annotations
 
