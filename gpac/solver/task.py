@@ -112,6 +112,8 @@ class Advance:
     length, space : (B,)
         Length of the curve (NaN where not asked), and largest state at a step.
     pieces : Pieces or None
+    found : gpac.solver.findings.Found or None
+        Events and extremes, where they were looked for.
     """
 
     code: Array
@@ -123,6 +125,7 @@ class Advance:
     length: Array
     space: Array
     pieces: Pieces | None
+    found: Any = None
 
 
 class Engine(Protocol):
