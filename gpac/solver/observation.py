@@ -142,8 +142,8 @@ class Plan:
     outputs : number of entries of the circuit's own outputs, the first that are watched
     order : int64, (dim,)
         Place in the state of `circuit` of every entry of the state that the caller knows.
-    states : int64, (dim,) or (0,)
-        Columns of the integrators among the watched entries, in the caller's order; none without events.
+    states : int64, (dim,)
+        Columns of the integrators among the watched entries, in the caller's order.
     events : Watched
     extremes : int64, (X,)
         Columns of all extremes, side by side.
@@ -159,13 +159,18 @@ class Plan:
     extremes: np.ndarray
     parts: tuple[tuple[int, slice], ...]
 
+    @property
+    def width(self) -> int:
+        """Number of watched entries."""
+        return sum(w.size for w in self.watch)
+
     @staticmethod
     def of(circuit: Circuit, asked: Observation, events: list[int], extremes: list[int]) -> Plan:
         """Columns for the events and extremes of these numbers."""
         wires = [asked.event_wires[k].wire for k in events] + [asked.extremes[k].wire for k in extremes]
         larger = _with_wires(circuit, wires)
         own = tuple(circuit.outputs.values())
-        further = [*wires, *(circuit.integrals if events else ())]
+        further = [*wires, *circuit.integrals]
         watch, column = _columns(larger, own, further)
         spots = [_spots(asked.events[k], column[larger.source(asked.event_wires[k].wire)]) for k in events]
         whole = np.zeros(0, dtype=np.int64)
@@ -183,7 +188,7 @@ class Plan:
             parts.append((k, slice(at, at + len(place))))
             chosen.append(place)
             at += len(place)
-        states = [column[w] for w in circuit.integrals] if events else []
+        states = [column[w] for w in circuit.integrals]
         return Plan(
             larger,
             watch,

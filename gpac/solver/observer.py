@@ -20,8 +20,9 @@ from .extremes import Extremes, extremes_on
 from .findings import COLUMNS, Found
 from .observation import Observation, Plan
 from .results import BLOW_UP, EVENT, MAX_STEPS, STOPPED, UNDERFLOW
-from .rows import Rows, values_at
+from .rows import Rows, joined, values_at
 from .solution import host
+from .substeps import with_substeps
 from .task import Advance, Batch, Engine, Limits, Pieces, Settings
 
 WINDOW = 32
@@ -77,7 +78,10 @@ class _Run:
         self.begun = np.zeros(count, dtype=bool)
         self.signs = np.zeros((count, len(plan.events.columns)))
         self.extremes = Extremes.none(count, len(plan.extremes))
-        self.held = _no_pieces(sum(w.size for w in plan.watch))
+        self.held = _no_pieces(plan.width)
+        self.states = np.empty(len(plan.states), dtype=np.int64)  # their columns, in the engine's order
+        self.states[plan.order] = plan.states
+        self.seen = np.unique(np.concatenate([plan.events.columns, plan.extremes]))
         self.kept: list[Pieces] = []
         self.found: list[tuple[Array, ...]] = []
 
@@ -90,13 +94,14 @@ class _Run:
                 taken, window = taken + now, min(2 * window, LONGEST)
                 self._window(now, final=taken == self.limits.max_steps)
         except KeyboardInterrupt:  # those that were on their way stay STOPPED where the last window left them
-            self._search(Rows.of(self.held, self.t, self.begun), _rows_of_none(self.held), self.space)
+            nothing = np.full((len(self.t), self.plan.width), np.nan)
+            rows = Rows.of(self.held, self.t, self.begun, nothing)
+            self._search(rows, rows.where(~rows.final), self.space)
         return self._advance()
 
     def _window(self, steps: int, final: bool) -> None:
         """So many steps for every living trajectory, as many trajectories at a time as memory holds."""
-        width = sum(w.size for w in self.plan.watch)
-        many = max(1, MEMORY // (8 * steps * COEFFICIENTS * max(1, width)))
+        many = max(1, MEMORY // (8 * steps * COEFFICIENTS * max(1, self.plan.width)))
         waiting = self.alive
         going = [waiting[:0]]
         for low in range(0, len(waiting), many):
@@ -107,11 +112,14 @@ class _Run:
 
     def _some(self, ids: Array, steps: int, final: bool) -> Array:
         """One window of some trajectories; returns those that go on."""
-        advance = self.engine.advance(self._part(ids), Limits(steps, self.limits.deadline))
+        part = self._batch(ids, self.state[:, ids], self.t[ids], self.t_end[ids])
+        advance = self.engine.advance(part, Limits(steps, self.limits.deadline))
         code = host(advance.code)
         going = (code == MAX_STEPS) & (not final)
         self.t[ids], self.state[:, ids] = host(advance.t), host(advance.state)
-        self.readings[:, ids] = host(advance.readings)[: self.plan.outputs]
+        values = np.full((len(self.t), self.plan.width), np.nan)
+        values[ids] = host(advance.readings).T
+        self.readings[:, ids] = values[ids, : self.plan.outputs].T
         self.steps[ids] += host(advance.steps).astype(np.int64)
         self.orders[ids] += host(advance.orders)
         self.length[ids] += host(advance.length)
@@ -120,28 +128,43 @@ class _Run:
         self.code[ids] = np.where(going, STOPPED, self._fate(ids, code))
         assert advance.pieces is not None
         mine = np.isin(self.held.ids, ids)
-        rows = Rows.of(_joined([_some_of(self.held, mine), _renamed(advance.pieces, ids)]), self.t, self.begun)
+        pieces = joined([self.held.where(mine), replace(advance.pieces, ids=ids[advance.pieces.ids])])
+        rows = Rows.of(pieces, self.t, self.begun, values)
         waiting = rows.final & np.isin(rows.ids, ids[going])
         self._search(rows.where(~waiting), rows.where(waiting), space)
         going &= self.code[ids] != EVENT
         waiting &= np.isin(rows.ids, ids[going])
-        self.held = _joined([_some_of(self.held, ~mine), _pieces(rows.where(waiting))])
+        self.held = joined([self.held.where(~mine), rows.where(waiting).pieces])
         if (code == STOPPED).any():
             raise KeyboardInterrupt  # the engine was told to stop
         return ids[going]
 
-    def _search(self, rows: Rows, later: Rows, space: Array) -> None:
-        """Events and extremes on rows; `later` are those that follow them, `space` is that of the windows before."""
-        rows = self._until_events(rows, later, space)
-        self.begun[rows.ids] = True
+    def _search(self, steps: Rows, later: Rows, space: Array) -> None:
+        """Events and extremes on steps; `later` are those that follow them, `space` is that of the windows before."""
+        self.begun[steps.ids] = True
+        rows = with_substeps(steps, self.seen, self.states, self.settings, self._again)
+        if len(self.plan.events.columns) and len(rows.ids):
+            hits = found_on(rows, self.plan.events, self.signs, self.settings.tol)
+            self._note(rows, hits)
+            row, place = first_terminal(rows, hits, self.plan.events.terminal)
+            ended = np.flatnonzero(row < len(rows.ids))
+            if len(ended):
+                self._end(ended, rows, row[ended], place[ended])
+                rows = rows.until_(row, place)
+                self._take_off(ended, steps, later, space)
         self._extend_extremes(rows)
         if self.settings.keep:
-            self.kept.append(Pieces(rows.ids, rows.begin, rows.step, rows.coefficients[..., : self.plan.outputs]))
+            self.kept.append(replace(rows.pieces, coefficients=rows.coefficients[..., : self.plan.outputs]))
 
-    def _part(self, ids: Array) -> Batch:
+    def _batch(self, ids: Array, state: Array, t: Array, t_end: Array) -> Batch:
+        """Trajectories from a state (dim, n) on."""
         xp = _module(self.like)
         inputs = {name: a[:, xp.asarray(ids)] for name, a in self.batch.inputs.items()}
-        return Batch(inputs, xp.asarray(self.state[:, ids]), xp.asarray(self.t[ids]), xp.asarray(self.t_end[ids]))
+        return Batch(inputs, xp.asarray(state), xp.asarray(t), xp.asarray(t_end))
+
+    def _again(self, ids: Array, state: Array, t: Array, t_end: Array) -> Advance:
+        """Steps done anew from given states."""
+        return self.engine.advance(self._batch(ids, state, t, t_end), Limits(self.limits.max_steps))
 
     def _fate(self, ids: Array, code: Array) -> Array:
         """Codes, where growth counts from the start of the run and not of the window."""
@@ -150,31 +173,6 @@ class _Run:
             size = np.abs(self.state[:, ids]).max(axis=0, initial=0.0)
             grown = ~(size < 1e3 * np.maximum(1.0, self.start[ids]))
         return np.where(stuck, np.where(grown, BLOW_UP, UNDERFLOW), code)
-
-    def _until_events(self, rows: Rows, later: Rows, space: Array) -> Rows:
-        """Note the events on rows; rows up to the terminal ones are returned, the last of them shortened."""
-        watched = self.plan.events
-        if not len(watched.columns) or not len(rows.ids):
-            return rows
-        hits = found_on(rows, watched, self.signs, self.settings.tol)
-        self._note(rows, hits)
-        row, place = first_terminal(rows, hits, watched.terminal)
-        ended = np.flatnonzero(row < len(rows.ids))
-        if not len(ended):
-            return rows
-        kept, lost = self._cut(rows, later, row, place)
-        self._end(ended, row[ended], place[ended], rows)
-        ended_rows = np.isin(kept.ids, ended)
-        steps = np.bincount(lost.ids, minlength=len(self.code))[ended]
-        self.orders[ended] *= 1 - steps / self.steps[ended]
-        self.steps[ended] -= steps
-        if self.settings.length:
-            self._shorten(ended, rows, lost, row[ended], place[ended])
-        sizes = np.abs(kept.coefficients[:, 0][:, self.plan.states]).max(axis=1, initial=0.0)
-        self.space[ended] = space[ended]
-        np.maximum.at(self.space, kept.ids[ended_rows], sizes[ended_rows])
-        self.space[ended] = np.maximum(self.space[ended], np.abs(self.state[:, ended]).max(axis=0, initial=0.0))
-        return kept
 
     def _note(self, rows: Rows, hits: Hits) -> None:
         """Write down events with all outputs and states."""
@@ -186,40 +184,31 @@ class _Run:
         outputs, states = values[:, : self.plan.outputs], values[:, self.plan.states]
         self.found.append((rows.ids[hits.row], *which, time, hits.direction, outputs, states))
 
-    def _cut(self, rows: Rows, later: Rows, row: Array, place: Array) -> tuple[Rows, Rows]:
-        """Rows up to terminal events, and rows after them."""
-        number = np.arange(len(rows.ids))
-        limit = row[rows.ids]
-        here = number == limit
-        step = np.where(here, place[rows.ids] * rows.step, rows.step)
-        until = np.where(here, rows.times(number, place[rows.ids]), rows.until)
-        end = rows.end.copy()
-        end[here] = values_at(rows.coefficients[here], step[here])
-        shortened = replace(rows, step=step, until=until, end=end)
-        past = np.zeros(len(self.code), dtype=bool)
-        past[np.flatnonzero(row < len(rows.ids))] = True
-        lost = _joined([_pieces(rows.where(number > limit)), _pieces(later.where(past[later.ids]))])
-        none = np.zeros(len(lost.ids))
-        after = Rows(lost.ids, lost.begin, lost.step, lost.coefficients, lost.coefficients[:, 0], none, none, none)
-        return shortened.where(number <= limit), after
-
-    def _end(self, ended: Array, row: Array, place: Array, rows: Rows) -> None:
+    def _end(self, ended: Array, rows: Rows, row: Array, place: Array) -> None:
         """Put trajectories where their terminal event is."""
         values = values_at(rows.coefficients[row], place * rows.step[row])
         self.code[ended] = EVENT
         self.t[ended] = rows.times(row, place)
-        self.state[self.plan.order[:, None], ended] = values[:, self.plan.states].T
+        self.state[:, ended] = values[:, self.states].T
         self.readings[:, ended] = values[:, : self.plan.outputs].T
 
-    def _shorten(self, ended: Array, rows: Rows, lost: Rows, row: Array, place: Array) -> None:
-        """Take the way after the event off the length."""
-        np.subtract.at(self.length, lost.ids, self._lengths(lost.coefficients, 0 * lost.step, lost.step))
-        step = rows.step[row]
-        self.length[ended] -= self._lengths(rows.coefficients[row], place * step, step)
+    def _take_off(self, ended: Array, steps: Rows, later: Rows, space: Array) -> None:
+        """Take what lies after terminal events off the counts of steps, the length, and the space."""
+        rows = Rows(*(np.concatenate(a) for a in zip(steps.columns(), later.columns(), strict=True)))
+        rows = rows.where(np.isin(rows.ids, ended))
+        local = np.clip((self.t[rows.ids] - rows.begin) / np.where(rows.step == 0, 1.0, rows.step), 0.0, 1.0)
+        lost = np.bincount(rows.ids[local == 0], minlength=len(self.t))[ended]
+        self.orders[ended] *= 1 - lost / self.steps[ended]
+        self.steps[ended] -= lost
+        if self.settings.length:
+            np.subtract.at(self.length, rows.ids, self._lengths(rows.coefficients, local * rows.step, rows.step))
+        self.space[ended] = np.maximum(space[ended], np.abs(self.state[:, ended]).max(axis=0, initial=0.0))
+        sizes = np.abs(rows.coefficients[:, 0][:, self.states]).max(axis=1, initial=0.0)
+        np.maximum.at(self.space, rows.ids[local > 0], sizes[local > 0])
 
     def _lengths(self, coefficients: Array, low: Array, high: Array) -> Array:
         """Length of the curve of all states between two times after a step's begin, by Gauss-Legendre."""
-        rate = coefficients[:, 1:, self.plan.states] * np.arange(1.0, coefficients.shape[1])[:, None]
+        rate = coefficients[:, 1:, self.states] * np.arange(1.0, coefficients.shape[1])[:, None]
         total = np.zeros(len(low))
         for node, weight in zip((GAUSS[0] + 1) / 2, GAUSS[1] / 2, strict=True):
             speed = values_at(rate, low + float(node) * (high - low))
@@ -235,7 +224,7 @@ class _Run:
     def _advance(self) -> Advance:
         xp, m = _module(self.like), self.plan.outputs
         length = self.length if self.settings.length else np.full(len(self.t), np.nan)
-        kept = _joined([_no_pieces(m), *self.kept]) if self.settings.keep else None
+        kept = joined([_no_pieces(m), *self.kept]) if self.settings.keep else None
         return Advance(
             xp.asarray(self.code),
             xp.asarray(self.t),
@@ -268,31 +257,5 @@ def _module(array: Any) -> Any:
     return cupy
 
 
-def _pieces(rows: Rows) -> Pieces:
-    return Pieces(rows.ids, rows.begin, rows.step, rows.coefficients)
-
-
 def _no_pieces(m: int) -> Pieces:
     return Pieces(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros((0, 1, m)))
-
-
-def _rows_of_none(like: Pieces) -> Rows:
-    return Rows.of(_some_of(like, np.zeros(len(like.ids), dtype=bool)), np.zeros(0), np.zeros(0, dtype=bool))
-
-
-def _some_of(pieces: Pieces, some: Array) -> Pieces:
-    """Steps chosen by a mask."""
-    return Pieces(pieces.ids[some], pieces.begin[some], pieces.step[some], pieces.coefficients[some])
-
-
-def _renamed(pieces: Pieces, ids: Array) -> Pieces:
-    """The same steps, trajectories called by their numbers in the batch."""
-    return replace(pieces, ids=ids[pieces.ids])
-
-
-def _joined(parts: list[Pieces]) -> Pieces:
-    """Steps of all, polynomials filled up to one order."""
-    top = max(p.coefficients.shape[1] for p in parts)
-    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in parts]
-    ids, begin, step = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ids", "begin", "step"))
-    return Pieces(ids, begin, step, np.concatenate(padded))

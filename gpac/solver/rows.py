@@ -39,18 +39,53 @@ class Rows:
     final: np.ndarray
 
     @staticmethod
-    def of(pieces: Pieces, t: np.ndarray, begun: np.ndarray) -> Rows:
-        """Steps as engines keep them; `t` (B,) is the time reached, `begun` (B,) who had steps before these."""
-        order = np.argsort(pieces.ids, kind="stable")
-        ids, begin, step, c = (a[order] for a in (pieces.ids, pieces.begin, pieces.step, pieces.coefficients))
-        changes = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
-        end = np.empty((len(ids), c.shape[2]))
-        end[:-1] = c[1:, 0]
-        end[changes] = values_at(c[changes], step[changes])
-        until = np.append(begin[1:], 0.0)[: len(ids)]
-        until[changes] = t[ids[changes]]
-        opens = np.concatenate([[True], changes[:-1]])[: len(ids)]
-        return Rows(ids, begin, step, c, end, until, opens & ~begun[ids], changes)
+    def of(pieces: Pieces, t: np.ndarray, begun: np.ndarray, values: np.ndarray) -> Rows:
+        """Steps as engines keep them.
+
+        `t` (B,) is the time reached, `values` (B, m) what was read there (NaN: nothing), `begun` (B,) who had
+        steps before these.
+        """
+        p = pieces.where(np.argsort(pieces.ids, kind="stable"))
+        count, last = len(p.ids), np.append(p.ids[1:] != p.ids[:-1], True)[: len(p.ids)]
+        end, until = np.empty((count, p.coefficients.shape[2])), np.empty(count)
+        end[:-1], until[:-1] = p.coefficients[1:, 0], p.begin[1:]
+        own, read = values_at(p.coefficients[last], p.step[last]), values[p.ids[last]]
+        end[last], until[last] = np.where(np.isnan(read), own, read), t[p.ids[last]]
+        first = np.append(True, last[:-1])[:count] & ~begun[p.ids]
+        return Rows(p.ids, p.begin, p.step, p.coefficients, end, until, first, last)
+
+    def with_steps(self, pieces: Pieces) -> Rows:
+        """The same runs in other steps, these by trajectory and in the order of the run."""
+        closing = np.append(self.ids[1:] != self.ids[:-1], True)[: len(self.ids)]
+        opening = np.append(True, closing[:-1])[: len(self.ids)]
+        last = np.append(pieces.ids[1:] != pieces.ids[:-1], True)[: len(pieces.ids)]
+        first = np.append(True, last[:-1])[: len(pieces.ids)]
+        end, until = np.empty((len(pieces.ids), self.end.shape[1])), np.empty(len(pieces.ids))
+        end[:-1], until[:-1] = pieces.coefficients[1:, 0], pieces.begin[1:]
+        end[last], until[last] = self.end[closing], self.until[closing]
+        starts, ends = np.zeros(len(last), dtype=bool), np.zeros(len(last), dtype=bool)
+        starts[first], ends[last] = self.first[opening], self.final[closing]
+        return Rows(pieces.ids, pieces.begin, pieces.step, pieces.coefficients, end, until, starts, ends)
+
+    def until_(self, row: np.ndarray, place: np.ndarray) -> Rows:
+        """Rows up to a place in one row of each trajectory, (B,) both; all of those with no such row."""
+        number = np.arange(len(self.ids))
+        limit, here = row[self.ids], number == row[self.ids]
+        step = np.where(here, place[self.ids] * self.step, self.step)
+        until = np.where(here, self.times(number, place[self.ids]), self.until)
+        end = self.end.copy()
+        end[here] = values_at(self.coefficients[here], step[here])
+        shortened = Rows(self.ids, self.begin, step, self.coefficients, end, until, self.first, self.final | here)
+        return shortened.where(number <= limit)
+
+    @property
+    def pieces(self) -> Pieces:
+        """The steps alone."""
+        return Pieces(self.ids, self.begin, self.step, self.coefficients)
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All fields in their order."""
+        return tuple(getattr(self, f) for f in self.__dataclass_fields__)
 
     @property
     def opening(self) -> np.ndarray:
@@ -59,7 +94,7 @@ class Rows:
 
     def where(self, some: np.ndarray) -> Rows:
         """Rows chosen by a mask."""
-        return Rows(*(getattr(self, f)[some] for f in self.__dataclass_fields__))
+        return Rows(*(a[some] for a in self.columns()))
 
     def times(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Times (n,) of places from 0 to 1 in rows (n,)."""
@@ -93,3 +128,11 @@ def values_at(coefficients: np.ndarray, local: np.ndarray) -> np.ndarray:
     for k in range(coefficients.shape[1] - 2, -1, -1):
         value = value * local[:, None] + coefficients[:, k]
     return value
+
+
+def joined(parts: list[Pieces]) -> Pieces:
+    """Steps of all, polynomials filled up to one order."""
+    top = max(p.coefficients.shape[1] for p in parts)
+    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in parts]
+    ids, begin, step = (np.concatenate([getattr(p, f) for p in parts]) for f in ("ids", "begin", "step"))
+    return Pieces(ids, begin, step, np.concatenate(padded))

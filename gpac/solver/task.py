@@ -94,6 +94,10 @@ class Pieces:
     step: np.ndarray
     coefficients: np.ndarray
 
+    def where(self, some: np.ndarray) -> Pieces:
+        """Steps chosen by a mask or an index array."""
+        return Pieces(self.ids[some], self.begin[some], self.step[some], self.coefficients[some])
+
 
 @dataclass(frozen=True)
 class Advance:
