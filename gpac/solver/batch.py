@@ -15,10 +15,11 @@ from ..arguments import System, array_module, as_runnable, batch_inputs, end_tim
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
-from .choice import choose
+from .choice import check, choose
 from .findings import Stage, events_of, extremes_of, gathered
 from .observation import Observation, observation
 from .observer import observing
+from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -41,7 +42,8 @@ def solve(
     events: Any = None,
     extremes: Any = False,
     backend: str = "auto",
-    progress: Callable[[float], None] | None = None,
+    method: str = "auto",
+    progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
 
@@ -80,8 +82,11 @@ def solve(
         `solution.extremes`. True means all outputs.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
-    progress : callable, optional
-        Called with the fraction of trajectories done.
+    method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
+        "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
+        `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
+    progress : callable or True, optional
+        Called with the fraction of trajectories done; True shows a bar on standard error.
 
     Returns
     -------
@@ -116,6 +121,7 @@ def solve(
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
+            method=method,
             progress=progress,
         )
         solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
@@ -126,6 +132,7 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
+    check(backend, method)
     arrays, batch = batch_inputs(runnable, inputs, xp)
     t, grid = _grid(t, xp)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
@@ -133,17 +140,16 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, xp, progress, observation(system, runnable, events, extremes))
-    if isinstance(runnable, Schedule):
-        if t is not None and (np.ndim(t) or t != runnable.duration):
-            raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, job)
-    else:
-        ends = end_times(runnable, t, arrays, count, settings.tol, xp)
-        parts = _run_circuit(runnable, arrays, ends, job)
+    asked = observation(system, runnable, events, extremes)
+    with shown(progress) as told:
+        job = _Job(settings, limits, backend, method, xp, told, asked)
+        if isinstance(runnable, Schedule):
+            parts = _run_schedule(runnable, t, arrays, count, job)
+        else:
+            parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
-    if job.observation:
-        solution = _with_findings(solution, job.observation, parts["stages"], count, batch is None)
+    if asked:
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
 
@@ -154,6 +160,7 @@ class _Job:
     settings: Settings
     limits: Limits
     backend: str
+    method: str
     xp: Any
     progress: Callable[[float], None] | None
     observation: Observation | None
@@ -216,7 +223,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: boo
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    chosen = partial(choose, xp=xp, backend=job.backend)
+    chosen = partial(choose, xp=xp, backend=job.backend, method=job.method)
     if job.observation is None:
         choice = chosen(circuit, settings)
     else:
@@ -292,8 +299,10 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
     return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
+def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
     xp = job.xp
     values = dict(inputs)
     total: dict = {}

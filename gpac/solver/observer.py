@@ -31,6 +31,8 @@ LONGEST = 4096
 MEMORY = 256 * 2**20
 COEFFICIENTS = 24
 """Bytes of polynomials held at a time, and coefficients to a polynomial, about."""
+AGAIN = 256
+"""Steps allowed where half of a step is done again."""
 
 Array = np.ndarray
 GAUSS = np.polynomial.legendre.leggauss(4)
@@ -53,6 +55,11 @@ class Observer:
     def __init__(self, plan: Plan, settings: Settings, engine: Engine) -> None:
         self.plan, self.settings, self.engine = plan, settings, engine
         self.name, self.piece = engine.name, engine.piece
+
+    @property
+    def note(self) -> str:
+        """What the engine has to say."""
+        return getattr(self.engine, "note", "")
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory of the batch as far as the limits and terminal events allow."""
@@ -164,7 +171,7 @@ class _Run:
 
     def _again(self, ids: Array, state: Array, t: Array, t_end: Array) -> Advance:
         """Steps done anew from given states."""
-        return self.engine.advance(self._batch(ids, state, t, t_end), Limits(self.limits.max_steps))
+        return self.engine.advance(self._batch(ids, state, t, t_end), Limits(AGAIN))
 
     def _fate(self, ids: Array, code: Array) -> Array:
         """Codes, where growth counts from the start of the run and not of the window."""

@@ -24,8 +24,9 @@ from gpac.wire import Start
 def engine(request):
     """Every test of this file runs on each engine of the processor."""
 
-    def choose(circuit, settings, xp, backend):
-        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend)
+    def choose(circuit, settings, xp, backend, method):
+        backend = request.param if backend == "auto" and method in ("auto", "taylor") else backend
+        return choice.choose(circuit, settings, xp, backend, method)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpac.solver.batch, "choose", choose)
@@ -153,6 +154,40 @@ def test_a_sum_of_sines_has_the_sign_changes_of_a_fine_sampling(seed):
     low, _, high, _ = solution.extremes["wave"]
     assert low[0] <= sampled.min() + 1e-11 and high[0] >= sampled.max() - 1e-11
     assert_allclose([low[0], high[0]], [sampled.min(), sampled.max()], atol=1e-5)  # curvature * spacing^2
+
+
+@pytest.mark.parametrize("method", ["taylor", "rungekutta", "Radau", "BDF", "LSODA"])
+def test_every_method_finds_events(method):
+    """sin cos = 3/10 where sin of the double angle is 6/10."""
+    solution = solve(CIRCLE, t=5, tol=1e-9, method=method, events={"right": s, "made": c * s - 0.3}, extremes=True)
+    assert_allclose(solution.events.select("right").t, [np.pi], atol=1e-6)
+    double = solution.events.select("made").t * 2
+    assert len(double) == 4
+    assert_allclose(np.sin(double), 0.6, atol=1e-6)
+    assert_allclose([float(a[0]) for a in solution.extremes["s"][::2]], [-1, 1], atol=1e-6)
+    stop = solve(CIRCLE, t=5, tol=1e-9, method=method, events=[Event(s, terminal=True)])
+    assert stop.status is Status.EVENT
+    assert_allclose(stop.outputs, [-1, 0], atol=1e-6)
+
+
+def test_events_of_a_stiff_trajectory():
+    """Van der Pol with mu = 1000, time in thousands: x jumps through zero twice in a period of 1.614."""
+    mu = 1000
+    system = PIVP({x: mu * v, v: mu**2 * (1 - x**2) * v - mu * x}, {x: 2, v: 0})
+    solution = solve(system, t=3, tol=1e-6, events=[x])
+    assert "stiff" in solution.engine
+    met = solution.events
+    judge = solve_ivp(
+        lambda t, u: [mu * u[1], mu**2 * (1 - u[0] ** 2) * u[1] - mu * u[0]],
+        (0, 3),
+        [2, 0],
+        "Radau",
+        events=lambda t, u: u[0],
+        rtol=1e-9,
+        atol=1e-12,
+    ).t_events[0]
+    assert len(met) == len(judge) >= 2
+    assert_allclose(met.t, judge, rtol=1e-4)
 
 
 # -- the ends of a run ---------------------------------------------------------------------------------------
