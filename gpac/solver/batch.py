@@ -16,6 +16,9 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import check, choose
+from .findings import Stage, events_of, extremes_of, gathered
+from .observation import Observation, observation
+from .observer import observing
 from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
@@ -36,6 +39,8 @@ def solve(
     max_steps: int = 100_000,
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
+    events: Any = None,
+    extremes: Any = False,
     backend: str = "auto",
     method: str = "auto",
     progress: Callable[[float], None] | bool | None = None,
@@ -69,6 +74,12 @@ def solve(
     derivatives : True, or names of inputs
         Solve the variational equations too: `solution.jacobian[name]`, (B, m, n), holds the derivatives of the
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
+    events : sequence of Event or wires, or a mapping from name to such, optional
+        Sign changes to be located: see `gpac.Event` and `solution.events`. In a schedule, times count over all
+        phases, and an event is looked for in every phase that has its wire.
+    extremes : True, or wires, output names, or a mapping from name to such
+        Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
+        `solution.extremes`. True means all outputs.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
@@ -97,6 +108,8 @@ def solve(
     if derivatives:
         from .sensitivity import sensitivities
 
+        if events is not None or extremes:
+            raise GpacError("derivatives are solved for without events or extremes; ask for those in a second call")
         if np.ndim(t) == 2:
             raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
         plain = partial(
@@ -127,13 +140,16 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
+    asked = observation(system, runnable, events, extremes)
     with shown(progress) as told:
-        job = _Job(settings, limits, backend, method, xp, told)
+        job = _Job(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
             parts = _run_schedule(runnable, t, arrays, count, job)
         else:
             parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
+    if asked:
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
 
@@ -147,6 +163,7 @@ class _Job:
     method: str
     xp: Any
     progress: Callable[[float], None] | None
+    observation: Observation | None
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
@@ -184,6 +201,14 @@ def _grid(t: Any, xp: Any) -> tuple[Any, Any]:
     return (float(ends[0]) if len(ends) == 1 else xp.asarray(ends)), grid
 
 
+def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
+    """The solution with what was found along the way."""
+    m = solution.outputs.shape[-1]
+    events = events_of(asked, stages, m) if asked.events else None
+    extremes = extremes_of(asked, stages, count, single) if asked.extremes else None
+    return replace(solution, events=events, extremes=extremes)
+
+
 def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     """The outputs at the times of a grid in place of those at its end."""
     values = solution.at(grid if np.ndim(solution.t) else grid[0])
@@ -194,11 +219,15 @@ def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     return replace(solution, outputs=values, named=named, dense=solution.dense if dense else None)
 
 
-def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
+def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: bool = True) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend, job.method)
+    chosen = partial(choose, xp=xp, backend=job.backend, method=job.method)
+    if job.observation is None:
+        choice = chosen(circuit, settings)
+    else:
+        choice = observing(circuit, settings, job.observation, last, chosen)
     series = Series(circuit, xp)
     done = 0
 
@@ -221,7 +250,8 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
         else:
             parts.append(_untouched(piece, code, settings))
             told(some.stop - low)
-    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice)}
+    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice), "stages": stages}
 
 
 def _end_code(parts: list[Advance], limits: Limits) -> int | None:
@@ -276,6 +306,7 @@ def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Jo
     xp = job.xp
     values = dict(inputs)
     total: dict = {}
+    stages: list[Stage] = []
     alive = xp.arange(count)
     for number, phase in enumerate(schedule.phases):
 
@@ -285,7 +316,10 @@ def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Jo
 
         needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
         ends = xp.full(len(alive), float(phase.duration))
-        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told))
+        last = phase is schedule.phases[-1]
+        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told), last)
+        begin = host(total["t"])[host(alive)] if total else np.zeros(count)
+        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
         at = 0
         for name, wire in phase.circuit.outputs.items():
             values[name] = xp.full((wire.size, count), xp.nan)
@@ -293,7 +327,7 @@ def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Jo
             at += wire.size
         total = _after(total, part, alive, count, xp)
         alive = alive[part["code"] == REACHED]
-    return total
+    return total | {"stages": stages}
 
 
 def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:

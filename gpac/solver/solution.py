@@ -32,6 +32,8 @@ class Status(Enum):
 
 CODES = tuple(Status)
 """Status of a code in arrays: `CODES[code]`."""
+DONE = (Status.REACHED, Status.EVENT)
+"""How a trajectory ends that went as it was asked to."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Solution:
         Which engine ran, and why it was chosen.
     jacobian : mapping from input name to float64 (B, m, n), or None
         Derivatives of the outputs by the entries of an input, where asked for with derivatives=.
+    events : Events or None
+        Events met, where asked for with events=.
+    extremes : mapping to Extremes (low, t_low, high, t_high), (B, size) each, or None
+        Smallest and largest values over the run and when they occur, where asked for with extremes=; by output
+        name, or by the wire, expression or name they were asked with.
     """
 
     outputs: Array
@@ -74,16 +81,18 @@ class Solution:
     engine: str
     dense: Any = None
     jacobian: Mapping[str, Array] | None = None
+    events: Any = None
+    extremes: Mapping[Any, Any] | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every trajectory reached its end."""
-        return all(s is Status.REACHED for s in np.ravel(self.status))
+        """Whether every trajectory reached its end time or a terminal event."""
+        return all(s in DONE for s in np.ravel(self.status))
 
     def check(self) -> Solution:
         """Return self, or raise `SolveError` for the first trajectory that did not reach its end."""
         for index, status in enumerate(np.ravel(self.status)):
-            if status is not Status.REACHED:
+            if status not in DONE:
                 where = float(np.ravel(host(self.t))[index])
                 raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
         return self

@@ -186,9 +186,11 @@ class StepCode:
                     move("still", loop.index, "parameters", self.recurrences.still_size, loop.index)
             self._copy("ends", trajectory, "registers", self._spot_of_register("end", lane))
         else:
-            watched = self.recurrences.moving_watched
-            for number, entry in enumerate(watched):
-                move("series", entry * self.stride, "readings", len(watched), number)
+            count = len(self.recurrences.moving_watched)
+            for number, entry, size in self.recurrences.moving_runs:
+                with code.loop(0, size) as loop:
+                    place = code.times(code.add(loop.index, entry), self.stride)
+                    move("series", place, "readings", count, code.add(loop.index, number))
 
     def _spot_of_register(self, name: str, lane: Value) -> Value:
         return self.code.add(REGISTERS.index(name) * self.lanes, lane)
@@ -490,10 +492,10 @@ class StepCode:
     def _keep(self, step: Value) -> None:
         """Write the step's polynomials of the watched entries, one row per lane, before the state moves on."""
         code, build, parts = self.code, self.code.build, self.num.parts
-        kept, entries = self._control("kept"), self.recurrences.moving_watched
+        kept, orders = self._control("kept"), self.steps.order + 1
         build.store(self._load_ids(), build.gep(self.pointer["rows"], [kept], source_etype=INT), align=8)
         code.store(step, self.pointer["registers"], REGISTERS.index("step"))
-        size = len(entries) * (self.steps.order + 1) * parts
+        size = len(self.recurrences.moving_watched) * orders * parts
         with code.loop(0, self.lanes) as lane:
             row = code.add(kept, lane.index)
             span = code.times(row, parts + 2)
@@ -501,14 +503,14 @@ class StepCode:
                 self._copy("clock", self._spot(0, p, lane.index), "spans", code.add(span, p))
             self._copy("registers", self._spot_of_register("step", lane.index), "spans", code.add(span, parts))
             self._copy("unit", lane.index, "spans", code.add(span, parts + 1))
-            for number, entry in enumerate(entries):
-                first = code.add(code.times(row, size), number * (self.steps.order + 1) * parts)
-                with code.loop(0, self.steps.order + 1) as k:
+            for number, entry, length in self.recurrences.moving_runs:
+                with code.loop(0, length) as e, code.loop(0, orders) as k:
+                    series = code.add(code.times(code.add(e.index, entry), self.stride), k.index)
+                    place = code.add(code.times(code.add(e.index, number), orders), k.index)
+                    place = code.add(code.times(row, size), code.times(place, parts))
                     for p in range(parts):
-                        here = self._spot(code.add(entry * self.stride, k.index), p, lane.index)
-                        self._copy(
-                            "series", here, "polynomials", code.add(code.add(first, code.times(k.index, parts)), p)
-                        )
+                        here = self._spot(series, p, lane.index)
+                        self._copy("series", here, "polynomials", code.add(place, p))
 
     def _confirm(self, good: Value) -> None:
         """Strike out the rows of lanes whose step did not count."""
