@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import choose
+from .gather import mapped
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -36,6 +38,8 @@ def solve(
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
+    threads: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
@@ -69,6 +73,13 @@ def solve(
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
+    threads : int, optional
+        Threads of the compiled engine. Default: one for each processor, but one in each worker of an executor.
+    executor : concurrent.futures.Executor, optional
+        Solve on its workers, which have this package: processes, `dask.distributed.Client.get_executor()`,
+        `mpi4py.futures`. The batch is cut into pieces. A piece whose worker is lost is sent again; if it is lost
+        three times, `WorkerError` is raised. On processors of one kind the bits are those of one machine;
+        `solution.engine` tells of several kinds.
     progress : callable, optional
         Called with the fraction of trajectories done.
 
@@ -88,7 +99,7 @@ def solve(
     2.718281828459
     """
     settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
-    limits = _limits(max_steps, max_seconds)
+    limits = _limits(max_steps, max_seconds, threads)
     if derivatives:
         from .sensitivity import sensitivities
 
@@ -103,6 +114,8 @@ def solve(
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
+            threads=threads,
+            executor=executor,
             progress=progress,
         )
         solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
@@ -124,9 +137,20 @@ def solve(
     if isinstance(runnable, Schedule):
         if t is not None and (np.ndim(t) or t != runnable.duration):
             raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, job)
+        ends = None
     else:
         ends = end_times(runnable, t, arrays, count, settings.tol, xp)
+    if executor is not None and count:
+        from .distribute import Job, distribute
+
+        options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length, "max_steps": max_steps}
+        options |= {"backend": backend if xp is np else "cupy", "threads": threads or 1}
+        todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline)
+        solution = distribute(executor, todo, progress, xp)
+        return mapped(solution, lambda a: a[0]) if batch is None else solution
+    if isinstance(runnable, Schedule):
+        parts = _run_schedule(runnable, arrays, count, job)
+    else:
         parts = _run_circuit(runnable, arrays, ends, job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     return solution if grid is None else _on_grid(solution, grid, dense)
@@ -154,14 +178,17 @@ def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Setti
     return Settings(float(tol), float(atol), (), bool(keep), bool(length))
 
 
-def _limits(max_steps: int, max_seconds: float | None) -> Limits:
+def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
     if not max_steps >= 1:
         raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
+    if threads is not None and not threads >= 1:
+        raise NumberError(f"threads must be at least 1, got {threads!r}")
+    limits = Limits(int(max_steps), threads=threads)
     if max_seconds is None:
-        return Limits(int(max_steps))
+        return limits
     if not max_seconds > 0:
         raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
-    return Limits(int(max_steps), time.monotonic() + float(max_seconds))
+    return replace(limits, deadline=time.monotonic() + float(max_seconds))
 
 
 def _grid(t: Any, xp: Any) -> tuple[Any, Any]:

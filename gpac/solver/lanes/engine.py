@@ -87,10 +87,10 @@ class LaneEngine:
         self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
-        """Advance every trajectory of the batch as far as the limits allow; one thread for each processor."""
+        """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
         queue, count = self._queue(batch), len(batch.t_end)
         crew = _Crew(self, queue, limits)
-        workers = max(1, min(threads(), count // (4 * self.lanes)))
+        workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
         if workers == 1:
             crew.work(0, count)
         else:
