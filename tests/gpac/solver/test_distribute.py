@@ -1,5 +1,6 @@
 """More than one machine: the same bits, nothing lost, and an end to everything."""
 
+import inspect
 import os
 import signal
 import time
@@ -135,10 +136,28 @@ def test_any_executor_will_do():
         assert_same(solve(PENDULUM, 2, initial=rows(99, 2), executor=executor), solve(PENDULUM, 2, initial=rows(99, 2)))
 
 
+def test_every_option_of_solve_reaches_the_workers(monkeypatch):
+    seen = []
+
+    def caught(executor, job, progress, xp):
+        seen.append(job)
+        return solve(CIRCLE, 1, initial=[[1.0, 0.0]])
+
+    monkeypatch.setattr(distribute, "distribute", caught)
+    solve(CIRCLE, 1, threads=3, max_steps=7, executor=ThreadPoolExecutor(1))
+    here = {"system", "t", "inputs", "initial", "derivatives", "max_seconds", "executor", "progress"}
+    assert set(seen[0].options) == set(inspect.signature(solve).parameters) - here
+    assert (seen[0].options["threads"], seen[0].options["max_steps"]) == (3, 7)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_bits_do_not_depend_on_the_number_of_threads(threads):
-    given = rows(1000, 2)
-    assert_same(solve(PENDULUM, 2, initial=given, threads=threads), solve(PENDULUM, 2, initial=given))
+    given = rows(6000, 2)  # enough for several parts of the queue on each thread
+    told = {"t": np.linspace(-2, 5, 6000), "initial": given, "dense": True, "backend": "compiled"}
+    alone = solve(PENDULUM, t=told["t"][5900:], initial=given[5900:], backend="compiled")
+    together = solve(PENDULUM, threads=threads, **told)
+    assert_same(together, solve(PENDULUM, **told))
+    assert_array_equal(together.outputs[5900:], alone.outputs)
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 1000, 10**6])
