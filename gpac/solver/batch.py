@@ -16,8 +16,10 @@ from ..arguments import System, array_module, as_runnable, batch_inputs, end_tim
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
-from .choice import choose
+from .choice import check, choose
+from .distribute import Job, distribute
 from .gather import mapped
+from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -38,9 +40,10 @@ def solve(
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
     backend: str = "auto",
+    method: str = "auto",
     threads: int | None = None,
     executor: Executor | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
 
@@ -56,7 +59,7 @@ def solve(
         float64; NumPy or CuPy. Arrays with more axes are flattened row by row.
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
-    tol : float, between 1e-15 and 0.1
+    tol : float, between 1.2e-16 and 0.1
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
@@ -73,6 +76,9 @@ def solve(
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
+    method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
+        "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
+        `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
     threads : int, optional
         Threads of the compiled engine. Default: one for each processor, but one in each worker of an executor.
     executor : concurrent.futures.Executor, optional
@@ -80,8 +86,8 @@ def solve(
         `mpi4py.futures`. The batch is cut into pieces. A piece whose worker is lost is sent again; if it is lost
         three times, `WorkerError` is raised. On processors of one kind the bits are those of one machine;
         `solution.engine` tells of several kinds.
-    progress : callable, optional
-        Called with the fraction of trajectories done.
+    progress : callable or True, optional
+        Called with the fraction of trajectories done; True shows a bar on standard error.
 
     Returns
     -------
@@ -114,6 +120,7 @@ def solve(
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
+            method=method,
             threads=threads,
             executor=executor,
             progress=progress,
@@ -126,6 +133,7 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
+    check(backend, method)
     arrays, batch = batch_inputs(runnable, inputs, xp)
     t, grid = _grid(t, xp)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
@@ -133,25 +141,19 @@ def solve(
         arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, xp, progress)
-    if isinstance(runnable, Schedule):
-        if t is not None and (np.ndim(t) or t != runnable.duration):
-            raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        ends = None
-    else:
-        ends = end_times(runnable, t, arrays, count, settings.tol, xp)
-    if executor is not None and count:
-        from .distribute import Job, distribute
-
-        options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length, "max_steps": max_steps}
-        options |= {"backend": backend if xp is np else "cupy", "threads": threads or 1}
-        todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline)
-        solution = distribute(executor, todo, progress, xp)
-        return mapped(solution, lambda a: a[0]) if batch is None else solution
-    if isinstance(runnable, Schedule):
-        parts = _run_schedule(runnable, arrays, count, job)
-    else:
-        parts = _run_circuit(runnable, arrays, ends, job)
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp)
+    with shown(progress) as told:
+        if executor is not None and count:
+            options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length}
+            options |= {"max_steps": max_steps, "backend": backend, "method": method, "threads": threads or 1}
+            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
+            solution = distribute(executor, todo, told)
+            return mapped(solution, lambda a: a[0]) if batch is None else solution
+        job = _Job(settings, limits, backend, method, xp, told)
+        if isinstance(runnable, Schedule):
+            parts = _run_schedule(runnable, t, arrays, count, job)
+        else:
+            parts = _run_circuit(runnable, arrays, ends, job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
@@ -163,14 +165,15 @@ class _Job:
     settings: Settings
     limits: Limits
     backend: str
+    method: str
     xp: Any
     progress: Callable[[float], None] | None
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
-    if not (isinstance(tol, (float, int)) and 4 * EPS <= tol <= 0.1):
+    if not (isinstance(tol, (float, int)) and EPS / 2 <= tol <= 0.1):
         raise NumberError(
-            f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
+            f"tol must lie between {EPS / 2:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
         )
     atol = tol if atol is None else atol
     if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
@@ -219,7 +222,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend)
+    choice = choose(circuit, settings, xp, job.backend, job.method)
     series = Series(circuit, xp)
     done = 0
 
@@ -290,8 +293,10 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
     return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
+def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
     xp = job.xp
     values = dict(inputs)
     total: dict = {}

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..arguments import array_module
 from ..circuit import Circuit
 from ..errors import GpacError, WorkerError
 from ..packing import pack, unpack
@@ -48,7 +49,7 @@ class Job:
     Attributes
     ----------
     system : Circuit or Schedule
-    t : (B,) end times, (1, q) or (B, q) grid, or None for a schedule
+    t : (B,) end times, or a (1, q) or (B, q) grid; for a schedule what its caller gave
     inputs : mapping from name to (size, B) array
     count : int
         B.
@@ -56,6 +57,8 @@ class Job:
         Everything else that each worker's `solve` is told.
     deadline : float
         Compared with `time.monotonic()`.
+    xp : module
+        Where the inputs live, here and then on the worker: numpy or cupy.
     """
 
     system: Circuit | Schedule
@@ -64,15 +67,21 @@ class Job:
     count: int
     options: dict[str, Any]
     deadline: float = float("inf")
+    xp: Any = np
+
+    @property
+    def device(self) -> bool:
+        """Whether the inputs live on a device."""
+        return self.xp is not np
 
     def part(self, low: int, high: int) -> tuple[Any, dict[str, np.ndarray]]:
         """End times and inputs (high - low, size) of some of the trajectories, on the host."""
-        shared = self.t is None or len(self.t) != self.count
+        shared = np.ndim(self.t) == 0 or len(self.t) != self.count
         t = self.t if shared else host(self.t[low:high])
         return t, {name: host(array[:, low:high]).T.copy() for name, array in self.inputs.items()}
 
 
-def distribute(executor: Executor, job: Job, progress: Callable[[float], None] | None, xp: Any) -> Solution:
+def distribute(executor: Executor, job: Job, progress: Callable[[float], None] | None) -> Solution:
     """Solve a batch of at least one trajectory on the workers of an executor.
 
     Raises
@@ -90,7 +99,7 @@ def distribute(executor: Executor, job: Job, progress: Callable[[float], None] |
     run = _Distribution(executor, job, progress)
     run.go()
     solution = joined([run.done.get(low) or _untouched(job, low, high, run.reason) for low, high in run.cuts])
-    return mapped(solution, lambda a: a if a.dtype == object else xp.asarray(a))
+    return mapped(solution, lambda a: a if a.dtype == object else job.xp.asarray(a))
 
 
 class _Distribution:
@@ -140,7 +149,7 @@ class _Distribution:
             options = self.job.options | {"max_seconds": _seconds_left(self.job.deadline)}
             ticket = self.name, low, self.lost[low]  # Dask takes calls with equal arguments for one call
             try:
-                future = self.executor.submit(_work, self.packed, t, inputs, options, ticket)
+                future = self.executor.submit(_work, self.packed, t, inputs, options, self.job.device, ticket)
             except BrokenExecutor as error:
                 self._again(piece, self.executor, error)
             else:
@@ -234,22 +243,25 @@ def _system(packed: bytes) -> Any:
     return unpack(packed)
 
 
-def _work(packed: bytes, t: Any, inputs: dict[str, np.ndarray], options: dict[str, Any], ticket: Any) -> Solution:
+def _work(packed: bytes, t: Any, inputs: dict[str, np.ndarray], options: dict, device: bool, ticket: Any) -> Solution:
     """On the worker: solve one piece."""
-    return _solved(_system(packed), t, inputs, options)
+    return _solved(_system(packed), t, inputs, options, device)
 
 
-def _solved(system: Circuit | Schedule, t: Any, inputs: dict[str, np.ndarray], options: dict[str, Any]) -> Solution:
+def _solved(system: Circuit | Schedule, t: Any, inputs: dict[str, np.ndarray], options: dict, device: bool) -> Solution:
     """A piece's solution on the host, with the axis of trajectories even where there is but one."""
     from .batch import solve
 
-    solution = mapped(solve(system, t, inputs, **options), host)
+    xp = array_module(None, "cupy" if device else "numpy")
+    solution = solve(system, t, {name: xp.asarray(a) for name, a in inputs.items()}, **options)
+    solution = mapped(solution, host)
     return solution if np.ndim(solution.t) else mapped(solution, lambda a: np.array([a]))
 
 
 def _untouched(job: Job, low: int, high: int, reason: Status) -> Solution:
     """A piece that was never begun is what `solve` returns when it has no time."""
-    solution = _solved(job.system, *job.part(low, high), job.options | {"max_seconds": 1e-9})
+    options = job.options | {"max_seconds": 1e-9}
+    solution = _solved(job.system, *job.part(low, high), options, job.device)
     status = np.empty(high - low, dtype=object)
     status[:] = reason
     return replace(solution, status=status)

@@ -133,10 +133,15 @@ class Series:
             if not isinstance(wire, Integral) and (still or self._degree[wire] > 0):
                 self._value(wire, c, inputs, t)
 
-    def order(self, c: Array, rates: Array, k: int, readings: bool = False) -> None:
-        """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them."""
+    def order(self, c: Array, rates: Array, k: int, readings: bool = False, states: bool = True) -> None:
+        """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them.
+
+        Without `states`, those of the integrators are taken as they are.
+        """
         for wire in self.circuit.wires:
             if self._degree[wire] < k or not (readings or wire in self._driving):
+                continue
+            if isinstance(wire, Integral) and not states:
                 continue
             at = self._place[wire]
             if isinstance(wire, Linear):

@@ -20,7 +20,7 @@ from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
 from .machine import Compiled, registers, threads
 from .number import Double
-from .series import MEMORY, Shape
+from .series import MEMORY, Shape, packed
 from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
@@ -37,8 +37,11 @@ PART = 64
 
 
 def lane_order(tol: float) -> int:
-    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured."""
-    return max(4, math.ceil(1.5 - 0.55 * math.log(tol)))
+    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured.
+
+    Odd, since orders above the first are computed two at a time.
+    """
+    return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
 @lru_cache(maxsize=256)
@@ -86,6 +89,7 @@ class LaneEngine:
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         r = self.recurrences
         self.run = _compiled(r.structure, steps, shape, self.stride, _Source(r)).run
+        self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched)
         self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * (r.dim + r.still_size + len(r.moving_watched) + 8)))
         self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
@@ -128,6 +132,7 @@ class LaneEngine:
             "now": r.now_size * vector,
             "series": r.series_size * self.stride * vector,
             "rates": r.rates_size * self.stride * vector,
+            "kept": r.now_size * vector,
             "still": r.still_size * vector,
             "clock": vector,
             "unit": vector,
@@ -234,7 +239,7 @@ class _Crew:
 
     def _call(self, memory: dict[str, np.ndarray]) -> int:
         r = self.engine.recurrences
-        arrays = {**memory, **self.queue, "data": r.data, "index": r.index}
+        arrays = {**memory, **self.queue, "data": self.engine.data, "index": r.index}
         return int(self.engine.run(*[arrays[name].ctypes.data for name in NAMES]))
 
     def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:
