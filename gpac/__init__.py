@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .circuit import Circuit
-from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError
+from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError, WorkerError
 from .pivp import PIVP
 from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
@@ -48,6 +48,7 @@ __all__ = [
     "Solution",
     "SolveError",
     "Status",
+    "WorkerError",
     "bilinear",
     "constant",
     "declared",

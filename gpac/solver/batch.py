@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,9 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..schedule import Schedule
 from .choice import check, choose
+from .distribute import Job, distribute
 from .findings import Stage, events_of, extremes_of, gathered
+from .gather import mapped
 from .observation import Observation, observation
 from .observer import observing
 from .progress import shown
@@ -43,6 +46,8 @@ def solve(
     extremes: Any = False,
     backend: str = "auto",
     method: str = "auto",
+    threads: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
@@ -85,6 +90,13 @@ def solve(
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
         "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
         `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
+    threads : int, optional
+        Threads of the compiled engine. Default: one for each processor, but one in each worker of an executor.
+    executor : concurrent.futures.Executor, optional
+        Solve on its workers, which have this package: processes, `dask.distributed.Client.get_executor()`,
+        `mpi4py.futures`. The batch is cut into pieces. A piece whose worker is lost is sent again; if it is lost
+        three times, `WorkerError` is raised. On processors of one kind the bits are those of one machine;
+        `solution.engine` tells of several kinds.
     progress : callable or True, optional
         Called with the fraction of trajectories done; True shows a bar on standard error.
 
@@ -104,7 +116,7 @@ def solve(
     2.718281828459
     """
     settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
-    limits = _limits(max_steps, max_seconds)
+    limits = _limits(max_steps, max_seconds, threads)
     if derivatives:
         from .sensitivity import sensitivities
 
@@ -122,6 +134,8 @@ def solve(
             max_seconds=max_seconds,
             backend=backend,
             method=method,
+            threads=threads,
+            executor=executor,
             progress=progress,
         )
         solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
@@ -141,12 +155,23 @@ def solve(
         batch = t_count
     count = 1 if batch is None else batch
     asked = observation(system, runnable, events, extremes)
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp)
     with shown(progress) as told:
+        if executor is not None and asked:
+            raise GpacError(
+                "events and extremes are found on one machine: leave executor out, or cut the batch yourself"
+            )
+        if executor is not None and count:
+            options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length}
+            options |= {"max_steps": max_steps, "backend": backend, "method": method, "threads": threads or 1}
+            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
+            solution = distribute(executor, todo, told)
+            return mapped(solution, lambda a: a[0]) if batch is None else solution
         job = _Job(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
             parts = _run_schedule(runnable, t, arrays, count, job)
         else:
-            parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
+            parts = _run_circuit(runnable, arrays, ends, job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
         solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
@@ -177,14 +202,17 @@ def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Setti
     return Settings(float(tol), float(atol), (), bool(keep), bool(length))
 
 
-def _limits(max_steps: int, max_seconds: float | None) -> Limits:
+def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
     if not max_steps >= 1:
         raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
+    if threads is not None and not threads >= 1:
+        raise NumberError(f"threads must be at least 1, got {threads!r}")
+    limits = Limits(int(max_steps), threads=threads)
     if max_seconds is None:
-        return Limits(int(max_steps))
+        return limits
     if not max_seconds > 0:
         raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
-    return Limits(int(max_steps), time.monotonic() + float(max_seconds))
+    return replace(limits, deadline=time.monotonic() + float(max_seconds))
 
 
 def _grid(t: Any, xp: Any) -> tuple[Any, Any]:

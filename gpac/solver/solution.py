@@ -145,6 +145,15 @@ class Dense:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         return Dense(offsets, pieces.begin[order], end, pieces.coefficients[order])
 
+    @staticmethod
+    def joined(parts: list[Dense]) -> Dense:
+        """Those of consecutive pieces of a batch, as one; series are filled up to the longest."""
+        top = max(p.coefficients.shape[1] for p in parts)
+        filled = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in parts]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(p.offsets) for p in parts]))])
+        begin, end = (np.concatenate([getattr(p, name) for p in parts]) for name in ("begin", "end"))
+        return Dense(offsets, begin, end, np.concatenate(filled))
+
     def at(self, times: np.ndarray) -> np.ndarray:
         """Values at times (q,) or (B, q): (B, q, m); NaN outside of what the trajectory covers."""
         batch, m = len(self.offsets) - 1, self.coefficients.shape[2]

@@ -67,11 +67,12 @@ class Batch:
 class Limits:
     """When an engine stops short: steps per trajectory, and a clock; and whom it tells how many have ended.
 
-    `deadline` is compared with `time.monotonic()`.
+    `deadline` is compared with `time.monotonic()`; `threads` is how many an engine may use, None for its own choice.
     """
 
     max_steps: int
     deadline: float = float("inf")
+    threads: int | None = None
     tell: Callable[[int], None] = lambda ended: None
 
 

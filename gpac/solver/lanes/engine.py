@@ -30,6 +30,10 @@ MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
 FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
+PARTS = 8
+"""Parts of the queue for each thread: who is done early takes another."""
+PART = 64
+"""Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
 
 
 def lane_order(tol: float) -> int:
@@ -91,17 +95,16 @@ class LaneEngine:
         self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
-        """Advance every trajectory of the batch as far as the limits allow; one thread for each processor."""
+        """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
         queue, count = self._queue(batch), len(batch.t_end)
         crew = _Crew(self, queue, limits)
-        workers = max(1, min(threads(), count // (4 * self.lanes)))
+        workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
         if workers == 1:
             crew.work(0, count)
         else:
+            parts = max(workers, min(PARTS * workers, count // (PART * self.lanes)))
             with ThreadPoolExecutor(workers) as pool:
-                futures = [
-                    pool.submit(crew.work, count * w // workers, count * (w + 1) // workers) for w in range(workers)
-                ]
+                futures = [pool.submit(crew.work, count * p // parts, count * (p + 1) // parts) for p in range(parts)]
                 try:
                     for future in futures:
                         future.result()
@@ -204,6 +207,8 @@ class _Crew:
 
     def work(self, begin: int, end: int) -> None:
         """Carry the trajectories from `begin` to `end` through one group of lanes."""
+        if self.stop:
+            return
         memory = self.engine.memory()
         control = dict(zip(CONTROL, range(len(CONTROL)), strict=True))
         numbers = memory["control"]

@@ -1,5 +1,7 @@
 """The array engine on a CUDA device, where there is one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from problems import PROBLEMS
@@ -35,3 +37,15 @@ def test_results_live_where_the_inputs_lived_and_have_the_same_bits_in_any_batch
     assert isinstance(together.outputs, cupy.ndarray)
     for k in (0, 17, 99):
         assert bool((gpac.solve(program, inputs=x[k]).outputs == together.outputs[k]).all())
+
+
+def test_results_of_an_executor_live_where_the_inputs_lived():
+    rng = np.random.default_rng(0)
+    layers = [dense(rng.normal(size=(20, 5)), rng.normal(size=20)), Sigmoid(), dense(rng.normal(size=(3, 20)))]
+    program, x = homotopy(Network(5, layers)), cupy.asarray(rng.normal(size=(100, 5)))
+    here = gpac.solve(program, inputs=x)
+    with ThreadPoolExecutor(1) as executor:
+        there = gpac.solve(program, inputs=x, executor=executor)
+    assert isinstance(there.outputs, cupy.ndarray)
+    assert isinstance(there.steps, cupy.ndarray)
+    assert bool((there.outputs == here.outputs).all())
