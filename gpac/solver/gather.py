@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+SHOWN = 4
+"""Texts that are listed where pieces say different things."""
+
 
 def joined(parts: list[Any]) -> Any:
     """Solutions of consecutive pieces as one; texts that differ are listed, objects use their class's `joined`."""
@@ -15,7 +18,8 @@ def joined(parts: list[Any]) -> Any:
     if first is None:
         return None
     if isinstance(first, str):
-        return "; ".join(dict.fromkeys(parts))
+        texts = list(dict.fromkeys(parts))
+        return "; ".join([*texts[:SHOWN], *([f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else [])])
     if isinstance(first, Mapping):
         return {key: joined([part[key] for part in parts]) for key in first}
     if isinstance(first, np.ndarray):

@@ -153,12 +153,13 @@ class LaneEngine:
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
         steps, fate = queue["counts"].T
         start = np.abs(batch.state).max(axis=0, initial=0.0)
-        with np.errstate(invalid="ignore"):
-            grown = ~(np.abs(queue["state"]).max(axis=1, initial=0.0) < 1e3 * np.maximum(1.0, start))
         code = np.full(len(steps), crew.stop or STOPPED)
         for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS)):
             code[met] = meaning
-        code[fate == STUCK] = np.where(grown, BLOW_UP, UNDERFLOW)[fate == STUCK]
+        stuck = np.flatnonzero(fate == STUCK)
+        with np.errstate(invalid="ignore"):
+            grown = ~(np.abs(queue["state"][stuck]).max(axis=1, initial=0.0) < 1e3 * np.maximum(1.0, start[stuck]))
+        code[stuck] = np.where(grown, BLOW_UP, UNDERFLOW)
         length, space = queue["figures"].T
         readings = np.where(code == END, self._watched(queue["readings"], queue["parameters"]).T, np.nan)
         return Advance(

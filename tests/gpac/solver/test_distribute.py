@@ -22,6 +22,7 @@ from gpac import PIVP, Circuit, GpacError, NumberError, Status, WorkerError, inp
 from gpac import functions as fn
 from gpac.program import Program
 from gpac.solver import distribute
+from gpac.solver.gather import joined
 from gpac.wire import Start
 
 x, y = sympy.symbols("x y")
@@ -169,6 +170,11 @@ def test_pieces_cover_the_batch_once(count, crew):
     assert cuts[-1][1] == count
     assert all(0 < high - low <= distribute.LARGEST for low, high in cuts)
     assert len(cuts) >= min(distribute.PIECES_PER_WORKER * crew // 2, -(-count // 16))
+
+
+def test_pieces_that_say_different_things_are_all_heard():
+    assert joined(["a", "b", "a"]) == "a; b"
+    assert joined(list("abcdef")) == "a; b; c; d; and 2 more"
 
 
 def test_progress_is_told_as_pieces_end(processes):
