@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .circuit import Circuit
 from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError
+from .pair import Pair
 from .pivp import PIVP
 from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
@@ -39,6 +40,7 @@ __all__ = [
     "LoadError",
     "Measurement",
     "NumberError",
+    "Pair",
     "Phase",
     "Proof",
     "Schedule",

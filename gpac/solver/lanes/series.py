@@ -196,8 +196,8 @@ class SeriesCode:
             x = self._get(term.operand, loop.index)
             for row, total in zip(rows, loop.sums, strict=True):
                 weight = num.table(self.memory["data"], code.add(row, loop.index))
-                loop.next.append(num.fma(weight, x, total))
-        return loop.totals
+                loop.next.append(num.accumulate(weight, x, total))
+        return [num.settle(total) for total in loop.totals]
 
     def _sparse(self, term: Term, row: Any, total: Number) -> Number:
         code, index = self.code, self.memory["index"]
@@ -207,8 +207,8 @@ class SeriesCode:
         with self.num.sum_loop(low, high, [total]) as loop:
             column = code.whole_at(index, code.add(term.index + rows + 1, loop.index))
             weight = self.num.table(self.memory["data"], code.add(term.data, loop.index))
-            loop.next.append(self.num.fma(weight, self._get(term.operand, column), loop.sums[0]))
-        return loop.totals[0]
+            loop.next.append(self.num.accumulate(weight, self._get(term.operand, column), loop.sums[0]))
+        return self.num.settle(loop.totals[0])
 
     def _rows_of(self, term: Term) -> int:
         for operation in self.recurrences.operations:
@@ -275,8 +275,8 @@ class SeriesCode:
             for (a, b), total in zip(places, loop.sums, strict=True):
                 x = num.load(self.memory[of], code.add(a, loop.index))
                 y = num.load(self.memory["series"], code.minus(b, loop.index))
-                loop.next.append(num.fma(x, y, total))
-        return loop.totals
+                loop.next.append(num.accumulate(x, y, total))
+        return [num.settle(total) for total in loop.totals]
 
     def _increase(self, operation: Increase) -> None:
         u, out = operation.integrand, operation.out
