@@ -257,9 +257,8 @@ class Run:
         self.inputs = {name: num.each(packed, value) for name, value in self.inputs.items()}
         state = num.each(packed, self.c[0][:, : self.series.dim])
         self.t, self.t_end = (num.each(packed, a[:, None])[:, 0] for a in (self.t, self.t_end))
-        self.cap, self.first_scale, self.ids = (
-            packed(a[:, None])[:, 0] for a in (self.cap, self.first_scale, self.ids)
-        )
+        rows = self.cap, self.first_scale, self.ids
+        self.cap, self.first_scale, self.ids = (packed(row[:, None])[:, 0] for row in rows)
         live = xp.zeros(self.ids.size, dtype=bool)
         live[:alive] = True
         self.live = live.reshape(self.ids.shape)

@@ -70,8 +70,9 @@ def slices_of(matrix: Any, xp: Any) -> Slices:
 
 
 def _sparse_slices(matrix: Any, width: int, count: int, xp: Any) -> list[Any]:
-    kind = type(matrix)
-    if xp.__name__ != "numpy":
+    if xp.__name__ == "numpy":
+        from scipy.sparse import csr_array as kind
+    else:
         from cupyx.scipy.sparse import csr_matrix as kind
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     largest = np.zeros(matrix.shape[0])

@@ -129,7 +129,7 @@ class LaneEngine:
     def _packed(self, numbers: Any) -> np.ndarray:
         """A copy with both parts of a number side by side, as the code reads them."""
         if isinstance(numbers, Pair):
-            return np.stack([numbers.high, numbers.low], axis=-1)
+            return np.ascontiguousarray(np.stack([numbers.high, numbers.low], axis=-1))
         return np.array(numbers, order="C", dtype=float)
 
     def _unpacked(self, packed: np.ndarray) -> Any:

@@ -1,6 +1,7 @@
 """The arithmetics in which series run on lanes: double, and double-double (about 31 digits).
 
-Double-double, errors relative to u = 2**-53: T. J. Dekker, Numerische Mathematik 18 (1971) 224-242, with products by fused multiply-add.
+Double-double: T. J. Dekker, Numerische Mathematik 18 (1971) 224-242, with products by fused multiply-add.
+Errors are given in u = 2**-53.
 A number is a tuple of vectors, leading part first.
 """
 
