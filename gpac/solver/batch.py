@@ -346,7 +346,7 @@ def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, xp: Any) ->
         named[name] = leading(parts["outputs"])[:, at : at + wire.size]
         at += wire.size
     figures = {n: leading(parts[n]) for n in ("outputs", "states", "t", "steps", "length", "space")}
-    figures |= {f"{n}_low": parts[n].low for n in ("outputs", "states") if isinstance(parts[n], Pair)}
+    figures |= {f"{n}_low": parts[n].low for n in ("outputs", "states", "t") if isinstance(parts[n], Pair)}
     figures["orders"] = parts["orders"] / xp.maximum(parts["steps"], 1)
     status = status_names(parts["code"])
     if single:

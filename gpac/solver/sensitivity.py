@@ -169,7 +169,7 @@ def _alone(run: Solution, varied: Circuit | Schedule, runnable: Circuit | Schedu
     figures = {name: getattr(run, name) for name in ("t", "steps", "orders", "length", "space", "status")}
     figures |= {"outputs": run.outputs[:, :m], "states": run.states[:, states]}
     if run.outputs_low is not None and run.states_low is not None:
-        figures |= {"outputs_low": run.outputs_low[:, :m], "states_low": run.states_low[:, states]}
+        figures |= {"outputs_low": run.outputs_low[:, :m], "states_low": run.states_low[:, states], "t_low": run.t_low}
     named = {name: run.named[name] for name in runnable.outputs}
     if single:
         figures = {name: a[0] for name, a in figures.items()}

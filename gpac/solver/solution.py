@@ -62,7 +62,7 @@ class Solution:
         Which engine ran, and why it was chosen.
     jacobian : mapping from input name to float64 (B, m, n), or None
         Derivatives of the outputs by the entries of an input, where asked for with derivatives=.
-    outputs_low, states_low : float64, as outputs and states, or None
+    outputs_low, states_low, t_low : float64, as outputs, states and t, or None
         With precision="double-double": outputs + outputs_low is the value, outputs the double nearest to it.
     """
 
@@ -80,6 +80,7 @@ class Solution:
     jacobian: Mapping[str, Array] | None = None
     outputs_low: Array | None = None
     states_low: Array | None = None
+    t_low: Array | None = None
 
     @property
     def ok(self) -> bool:
