@@ -136,7 +136,7 @@ def test_products_are_right_to_31_digits(calculate, a, b, c):
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_product_and_its_negative_leave_only_rounding(calculate, data):
-    a, b = ([x for x in pair(data.draw(pairs(LANES))).exact()] for _ in range(2))
+    a, b = (list(pair(data.draw(pairs(LANES))).exact()) for _ in range(2))
     c = list(pair([-x * y for x, y in zip(a, b, strict=True)]).exact())
     for got, x, y in zip(calculate("fma", a, b, c), a, b, strict=True):
         assert abs(got) <= 10 * U2 * abs(x * y)

@@ -89,7 +89,7 @@ def test_networks_give_their_outputs_to_28_digits(scheme, activation, engine):
 
 
 def test_the_lorenz_ensemble_of_the_benchmark(engine):
-    """J1: from (1, 1, 1) + [-1/2, 1/2]^3 to t = 5. The stored ends are gpac.reference's with 160 bits, one is redone."""
+    """J1: from (1, 1, 1) + [-1/2, 1/2]^3 to t = 5. The stored ends: gpac.reference, 160 bits; one is redone."""
     starts = 1 + np.random.default_rng(1).uniform(-0.5, 0.5, (4096, 3))[:64]
     ends = [[CONTEXT.mpf(v) for v in line.split()] for line in LORENZ_ENDS.read_text().splitlines()]
     redone = reference(LORENZ, 5, bits=160, initial=starts[17].tolist()).outputs
@@ -263,7 +263,7 @@ def test_interrupted_runs_return_what_is_done(engine):
 def test_a_tolerance_that_doubles_lack_names_the_arithmetic_that_has_it():
     with pytest.raises(NumberError, match=r"precision='double-double'"):
         solve(PENDULUM, 1, tol=1e-20)
-    with pytest.raises(NumberError, match="gpac.prove"):
+    with pytest.raises(NumberError, match=r"gpac\.prove"):
         solve(PENDULUM, 1, tol=1e-40, precision="double-double")
     with pytest.raises(GpacError, match="'double' or 'double-double'"):
         solve(PENDULUM, 1, precision="quadruple")
