@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test bench check clean
 
 .venv/run: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -11,6 +11,10 @@ BIN = .venv/bin
 
 .venv/test: .venv/run
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/bench: .venv/run
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
 
 .venv/check: .venv/test
@@ -22,6 +26,10 @@ demo: .venv/run
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+# make bench JOBS="J1 J2" PEERS=folder-of-virtual-environments WRITE=1, all optional
+bench: $(if $(PEERS),.venv/run,.venv/bench)
+	cd tests && $(if $(PEERS),PEERS='$(abspath $(PEERS))') ../$(BIN)/python -m benchmarks $(JOBS) $(if $(WRITE),--write)
 
 check: .venv/check
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ from .wire import bilinear, constant, declared, inputs, integral, linear, produc
 
 if TYPE_CHECKING:
     from .complexity import Measurement, measure
-    from .solver import Solution, Status, solve
+    from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
 
 __version__ = "0.1.0"
@@ -25,6 +25,7 @@ _LATER = {
     "solve": "solver",
     "Solution": "solver",
     "Status": "solver",
+    "Event": "solver",
     "prove": "verify",
     "Proof": "verify",
     "reference": "verify",
@@ -36,6 +37,7 @@ __all__ = [
     "PIVP",
     "Circuit",
     "CircuitError",
+    "Event",
     "GpacError",
     "LoadError",
     "Measurement",

@@ -150,7 +150,7 @@ class Run:
         """Raise the order until every trajectory can take its step; returns orders and steps (block, lane).
 
         A trajectory stops at the first order (of 4, 8, 12, ... and the highest) that reaches its end in
-        one step.
+        one step. Polynomials that are kept have all orders: a wire that is only read may need them.
         """
         xp, c, top = self.xp, self.c, self.top
         left = xp.abs(self.num.lead(self.t_end - self.t))
@@ -172,7 +172,7 @@ class Run:
             done = open_ & ((h >= left) | (k == top))
             order, step = xp.where(done, k, order), xp.where(done, h, step)
             open_ &= ~done
-            if not bool(open_.any()):
+            if not bool(open_.any()) and not self.settings.keep:
                 break
         return order, step
 
@@ -223,9 +223,10 @@ class Run:
         return total
 
     def _polynomials(self, order: Array) -> Array:
-        """Coefficients of all outputs (block, lane, K + 1, m), zero above each trajectory's order."""
+        """Coefficients of all watched wires (block, lane, K + 1, m)."""
         coefficients = self.num.joined([self.c[:, :, self.series.place(w)] for w in self.settings.watch], axis=2)
-        self.num.clear(coefficients, ~self._used(order))
+        finite = self.xp.isfinite(self.num.lead(coefficients))  # above the lane's own order one may have overflowed
+        self.num.clear(coefficients, ~(self._used(order) | finite))
         return coefficients.transpose(1, 3, 0, 2)
 
     def _used(self, order: Array) -> Array:

@@ -18,7 +18,11 @@ from ..exact import exact_array
 from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
 from .arithmetic import Doubles, arithmetic
-from .choice import choose
+from .choice import check, choose
+from .findings import Stage, events_of, extremes_of, gathered
+from .observation import Observation, observation
+from .observer import observing
+from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
 from .solution import Dense, Solution, host
@@ -39,8 +43,11 @@ def solve(
     max_steps: int = 100_000,
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
+    events: Any = None,
+    extremes: Any = False,
     backend: str = "auto",
-    progress: Callable[[float], None] | None = None,
+    method: str = "auto",
+    progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
 
@@ -57,7 +64,7 @@ def solve(
         exact numbers (fractions, sympy and mpmath numbers) and `gpac.Pair`s; so are t and initial.
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
-    tol : float, between 1e-15 (double-double: 1e-30) and 0.1
+    tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
@@ -75,10 +82,19 @@ def solve(
     derivatives : True, or names of inputs
         Solve the variational equations too: `solution.jacobian[name]`, (B, m, n), holds the derivatives of the
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
+    events : sequence of Event or wires, or a mapping from name to such, optional
+        Sign changes to be located: see `gpac.Event` and `solution.events`. In a schedule, times count over all
+        phases, and an event is looked for in every phase that has its wire.
+    extremes : True, or wires, output names, or a mapping from name to such
+        Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
+        `solution.extremes`. True means all outputs.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
-    progress : callable, optional
-        Called with the fraction of trajectories done.
+    method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
+        "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
+        `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
+    progress : callable or True, optional
+        Called with the fraction of trajectories done; True shows a bar on standard error.
 
     Returns
     -------
@@ -100,6 +116,8 @@ def solve(
     if derivatives:
         from .sensitivity import sensitivities
 
+        if events is not None or extremes:
+            raise GpacError("derivatives are solved for without events or extremes; ask for those in a second call")
         if np.ndim(t) == 2:
             raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
         plain = partial(
@@ -112,6 +130,7 @@ def solve(
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
+            method=method,
             progress=progress,
         )
         solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend, precision)
@@ -122,6 +141,7 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
+    check(backend, method, precision)
     arrays, batch = batch_inputs(runnable, inputs, xp, precision)
     t, grid = _grid(t, xp, precision)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
@@ -129,15 +149,19 @@ def solve(
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    job = _Job(settings, limits, backend, xp, progress)
-    if isinstance(runnable, Schedule):
-        if t is not None and (np.ndim(t) or t != runnable.duration):
-            raise GpacError(f"a schedule runs its own phases for {runnable.duration} in all; leave t out (got {t!r})")
-        parts = _run_schedule(runnable, arrays, count, job)
-    else:
-        ends = end_times(runnable, t, arrays, count, settings.tol, xp, precision)
-        parts = _run_circuit(runnable, arrays, ends, job)
+    asked = observation(system, runnable, events, extremes)
+    if asked and precision != "double":
+        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
+    with shown(progress) as told:
+        job = _Job(settings, limits, backend, method, xp, told, asked)
+        if isinstance(runnable, Schedule):
+            parts = _run_schedule(runnable, t, arrays, count, job)
+        else:
+            ends = end_times(runnable, t, arrays, count, settings.tol, xp, precision)
+            parts = _run_circuit(runnable, arrays, ends, job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
+    if asked:
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
 
@@ -148,11 +172,13 @@ class _Job:
     settings: Settings
     limits: Limits
     backend: str
+    method: str
     xp: Any
     progress: Callable[[float], None] | None
+    observation: Observation | None
 
 
-LEAST_TOL = {"double": 4 * EPS, "double-double": 2.0**-100}
+LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100}
 """What the arithmetics have."""
 
 
@@ -193,6 +219,14 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
 
 
+def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
+    """The solution with what was found along the way."""
+    m = solution.outputs.shape[-1]
+    events = events_of(asked, stages, m) if asked.events else None
+    extremes = extremes_of(asked, stages, count, single) if asked.extremes else None
+    return replace(solution, events=events, extremes=extremes)
+
+
 def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     """The outputs at the times of a grid in place of those at its end."""
     times = grid if np.ndim(solution.t) else grid[0]
@@ -206,11 +240,15 @@ def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     return replace(solution, outputs=values, outputs_low=low, named=named, dense=solution.dense if dense else None)
 
 
-def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
+def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: bool = True) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend)
+    chosen = partial(choose, xp=xp, backend=job.backend, method=job.method)
+    if job.observation is None:
+        choice = chosen(circuit, settings)
+    else:
+        choice = observing(circuit, settings, job.observation, last, chosen)
     series = Series(circuit, xp, settings.precision)
     done = 0
 
@@ -233,7 +271,8 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
         else:
             parts.append(_untouched(piece, code, settings))
             told(some.stop - low)
-    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice)}
+    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice), "stages": stages}
 
 
 def _end_code(parts: list[Advance], limits: Limits) -> int | None:
@@ -291,11 +330,14 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Den
     return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
 
 
-def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> dict:
+def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
     xp, num = job.xp, arithmetic(job.settings.precision, job.xp)
     values = dict(inputs)
     total: dict = {}
+    stages: list[Stage] = []
     alive = xp.arange(count)
     for number, phase in enumerate(schedule.phases):
 
@@ -306,7 +348,10 @@ def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> di
         needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
         ends = num.zeros((len(alive),))
         ends[...] = num.numbers(exact_array([phase.duration]))
-        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told))
+        last = phase is schedule.phases[-1]
+        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told), last)
+        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
+        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
         at = 0
         for name, wire in phase.circuit.outputs.items():
             values[name] = num.zeros((wire.size, count))
@@ -315,7 +360,7 @@ def _run_schedule(schedule: Schedule, inputs: dict, count: int, job: _Job) -> di
             at += wire.size
         total = _after(total, part, alive, count, num)
         alive = alive[part["code"] == REACHED]
-    return total
+    return total | {"stages": stages}
 
 
 def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dict:
@@ -330,6 +375,8 @@ def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dic
     out["space"][alive] = num.xp.maximum(out["space"][alive], part["space"])
     out["code"] = total["code"].copy()
     out["code"][alive] = part["code"]
+    if not out["engine"].endswith(part["engine"]):
+        out["engine"] += f"; then {part['engine']}"
     for name in ("states", "outputs"):
         out[name] = num.zeros((count, part[name].shape[1]))
         out[name][...] = num.xp.nan

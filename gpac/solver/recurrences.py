@@ -165,6 +165,18 @@ class Recurrences:
         """Places of the series of the watched entries that move."""
         return tuple(w.series + e for w in self.watched if not w.still for e in range(w.size))
 
+    @property
+    def moving_runs(self) -> tuple[tuple[int, int, int], ...]:
+        """The same in runs of neighbours: number of the first watched entry, its place, and how many they are."""
+        runs: list[tuple[int, int, int]] = []
+        for number, place in enumerate(self.moving_watched):
+            first, at, size = runs[-1] if runs else (0, -1, 0)
+            if runs and at + size == place:
+                runs[-1] = (first, at, size + 1)
+            else:
+                runs.append((number, place, 1))
+        return tuple(runs)
+
 
 def recurrences(circuit: Circuit, watch: Iterable[Wire] = (), precision: str = "double") -> Recurrences:
     """Lower a circuit; the polynomials of the wires `watch` are to be kept."""

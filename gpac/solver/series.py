@@ -7,7 +7,7 @@ alone or among a million. The array module (numpy or cupy) is the one of the arr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -127,19 +127,34 @@ class Series:
                     stack += [self.circuit.source(x) for x in operands(wire)]
         return [w for w in self.circuit.wires if w in found]
 
-    def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool) -> None:
-        """Write order 0 of every unit from the state c[0][:, :dim] at time t (block, lane).
+    def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool, only: Set[Wire] | None = None) -> None:
+        """Write order 0 of every unit (or `only` of some) from the state c[0][:, :dim] at time t (block, lane).
 
         With `still`, units that are constant in time are written too (they need it only once).
         """
         for wire in self.circuit.wires:
+            if only is not None and wire not in only:
+                continue
             if not isinstance(wire, Integral) and (still or self._degree[wire] > 0):
                 self._value(wire, c, inputs, t)
 
-    def order(self, c: Array, rates: Array, k: int, readings: bool = False) -> None:
-        """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them."""
+    def order(
+        self,
+        c: Array,
+        rates: Array,
+        k: int,
+        readings: bool = False,
+        states: bool = True,
+        only: Set[Wire] | None = None,
+    ) -> None:
+        """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them.
+
+        Without `states`, those of the integrators are taken as they are; `only` some units may be asked for.
+        """
         for wire in self.circuit.wires:
             if self._degree[wire] < k or not (readings or wire in self._driving):
+                continue
+            if (isinstance(wire, Integral) and not states) or (only is not None and wire not in only):
                 continue
             at = self._place[wire]
             if isinstance(wire, Linear):

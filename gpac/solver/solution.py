@@ -34,6 +34,8 @@ class Status(Enum):
 
 CODES = tuple(Status)
 """Status of a code in arrays: `CODES[code]`."""
+DONE = (Status.REACHED, Status.EVENT)
+"""How a trajectory ends that went as it was asked to."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Solution:
         Derivatives of the outputs by the entries of an input, where asked for with derivatives=.
     outputs_low, states_low, t_low : float64, as outputs, states and t, or None
         With precision="double-double": outputs + outputs_low is the value, outputs the double nearest to it.
+    events : Events or None
+        Events met, where asked for with events=.
+    extremes : mapping to Extremes (low, t_low, high, t_high), (B, size) each, or None
+        Smallest and largest values over the run and when they occur, where asked for with extremes=; by output
+        name, or by the wire, expression or name they were asked with.
     """
 
     outputs: Array
@@ -81,16 +88,18 @@ class Solution:
     outputs_low: Array | None = None
     states_low: Array | None = None
     t_low: Array | None = None
+    events: Any = None
+    extremes: Mapping[Any, Any] | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every trajectory reached its end."""
-        return all(s is Status.REACHED for s in np.ravel(self.status))
+        """Whether every trajectory reached its end time or a terminal event."""
+        return all(s in DONE for s in np.ravel(self.status))
 
     def check(self) -> Solution:
         """Return self, or raise `SolveError` for the first trajectory that did not reach its end."""
         for index, status in enumerate(np.ravel(self.status)):
-            if status is not Status.REACHED:
+            if status not in DONE:
                 where = float(np.ravel(host(self.t))[index])
                 raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
         return self

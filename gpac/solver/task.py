@@ -97,6 +97,10 @@ class Pieces:
     step: np.ndarray
     coefficients: np.ndarray
 
+    def where(self, some: np.ndarray) -> Pieces:
+        """Steps chosen by a mask or an index array."""
+        return Pieces(self.ids[some], self.begin[some], self.step[some], self.coefficients[some])
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -115,6 +119,8 @@ class Advance:
     length, space : (B,)
         Length of the curve (NaN where not asked), and largest state at a step.
     pieces : Pieces or None
+    found : gpac.solver.findings.Found or None
+        Events and extremes, where they were looked for.
     """
 
     code: Array
@@ -126,6 +132,7 @@ class Advance:
     length: Array
     space: Array
     pieces: Pieces | None
+    found: Any = None
 
 
 class Engine(Protocol):

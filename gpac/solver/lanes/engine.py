@@ -21,7 +21,7 @@ from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
 from .machine import Compiled, registers, threads
 from .number import Double, DoubleDouble
-from .series import MEMORY, Shape
+from .series import MEMORY, Shape, packed
 from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
@@ -34,8 +34,11 @@ QUEUE_BYTES = 256 * 2**20
 
 
 def lane_order(tol: float) -> int:
-    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured."""
-    return max(4, math.ceil(1.5 - 0.55 * math.log(tol)))
+    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured.
+
+    Odd, since orders above the first are computed two at a time.
+    """
+    return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
 ARITHMETICS: dict[str, type[Double]] = {"double": Double, "double-double": DoubleDouble}
@@ -88,6 +91,7 @@ class LaneEngine:
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         r = self.recurrences
         self.run = _compiled(r.structure, steps, settings.precision, shape, self.stride, _Source(r)).run
+        self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched) * self.parts
         numbers = r.dim + r.still_size + len(r.moving_watched) + 8
         self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * self.parts * numbers))
@@ -132,8 +136,8 @@ class LaneEngine:
             return np.ascontiguousarray(np.stack([numbers.high, numbers.low], axis=-1))
         return np.array(numbers, order="C", dtype=float)
 
-    def _unpacked(self, packed: np.ndarray) -> Any:
-        return Pair(packed[..., 0], packed[..., 1]) if self.parts == 2 else packed
+    def _unpacked(self, numbers: np.ndarray) -> Any:
+        return Pair(numbers[..., 0], numbers[..., 1]) if self.parts == 2 else numbers
 
     def memory(self) -> dict[str, np.ndarray]:
         """Memory of one group of lanes, all of them free."""
@@ -143,6 +147,7 @@ class LaneEngine:
             "now": r.now_size * number,
             "series": r.series_size * self.stride * number,
             "rates": r.rates_size * self.stride * number,
+            "kept": r.now_size * number,
             "still": r.still_size * number,
             "clock": number,
             "goal": number,
@@ -255,7 +260,7 @@ class _Crew:
 
     def _call(self, memory: dict[str, np.ndarray]) -> int:
         r = self.engine.recurrences
-        arrays = {**memory, **self.queue, "data": r.data, "index": r.index}
+        arrays = {**memory, **self.queue, "data": self.engine.data, "index": r.index}
         return int(self.engine.run(*[arrays[name].ctypes.data for name in NAMES]))
 
     def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:

@@ -1,8 +1,9 @@
-"""Emit the functions that compute order 0, and any order k >= 1, of every unit for one group of lanes.
+"""Emit the functions that compute order 0, an order k >= 1, or two of them, of every unit for one group of lanes.
 
-Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `still`
-(parameter), and the tables of weights and of sparse structure. Every lane has its own unit of time, a power
-of two near its step: coefficients of order k are c_k unit**k, which neither overflow nor round differently.
+Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `kept`
+(entry: what the first of two orders leaves to the second), `still` (parameter), and the tables of weights and
+of sparse structure. Every lane has its own unit of time, a power of two near its step: coefficients of order
+k are c_k unit**k, which neither overflow nor round differently.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
@@ -26,11 +28,12 @@ from ..recurrences import (
     Term,
     Times,
 )
+from .convolve import ALONE, FIRST, SECOND, Convolution, Convolved
 from .ir import DOUBLE, INT, POINTER, Code
 from .number import Double, Number
 
-MEMORY = ("now", "series", "rates", "still", "clock", "unit", "data", "index")
-"""Pointers that both functions take, in this order; the order k follows."""
+MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "index")
+"""Pointers that these functions take, in this order; the order k follows."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,25 @@ class Shape:
     entries: int
 
 
+def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
+    """The table of weights with dense matrices cut into tiles of rows, each tile column by column."""
+    data = recurrences.data.copy()
+    for operation in recurrences.operations:
+        for term in operation.terms if isinstance(operation, Sum) else ():
+            if term.kind == "dense":
+                rows, columns = operation.out.size, term.operand.size
+                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns, -1)
+                tiles = [matrix[r : r + tile].swapaxes(0, 1).reshape(-1) for r in range(0, rows, tile)]
+                data[term.data : term.data + rows * columns] = np.concatenate(tiles).reshape(-1, *data.shape[1:])
+    return data
+
+
 class SeriesCode:
     """Code of one circuit's recurrences.
 
     Parameters
     ----------
-    module : the module that gets the functions "values" (order 0) and "order" (order k)
+    module : the module that gets the functions "values" (order 0), "order" (order k) and "pair" (k and k + 1)
     recurrences : Recurrences
     arithmetic : Double or DoubleDouble
     shape : Shape
@@ -61,7 +77,8 @@ class SeriesCode:
         self.recurrences, self.stride, self.shape = recurrences, stride, shape
         lanes = shape.lanes
         self.values = self._function(module, "values", arithmetic, lanes, self._emit_values)
-        self.order = self._function(module, "order", arithmetic, lanes, self._emit_order)
+        self.order = self._function(module, "order", arithmetic, lanes, lambda: self._emit_order(ALONE))
+        self.pair = self._function(module, "pair", arithmetic, lanes, self._emit_pair)
 
     def _function(
         self, module: ir.Module, name: str, arithmetic: type[Double], lanes: int, emit: Callable[[], None]
@@ -69,6 +86,7 @@ class SeriesCode:
         code = Code(module, name, [POINTER] * len(MEMORY) + [INT], lanes)
         self.code, self.num = code, arithmetic(code)
         self.memory = dict(zip(MEMORY, code.function.args, strict=False))
+        self.convolution = Convolution(code, self.num, self.memory)
         code.function.linkage = "internal"
         emit()
         code.build.ret(INT(0))
@@ -91,9 +109,17 @@ class SeriesCode:
                 case Contract():
                     self._contract(operation)
 
-    def _emit_order(self) -> None:
+    def _emit_pair(self) -> None:
+        self._emit_order(FIRST)
+        self._emit_order(SECOND)
+
+    def _emit_order(self, place: str) -> None:
+        """One order of every unit: alone, or as the first or second of a pair."""
         code = self.code
+        self.place = place
         self.k = code.function.args[len(MEMORY)]
+        if place == SECOND:
+            self.k = code.add(self.k, 1)
         whole = code.build.sitofp(self.k, DOUBLE)
         self.k_vector = code.spread(whole)
         self.inverse = self.num.reciprocal(self.k_vector)
@@ -190,12 +216,14 @@ class SeriesCode:
         return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
 
     def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
-        code, num, columns = self.code, self.num, term.operand.size
-        rows = [code.add(term.data, code.times(code.add(first, i), columns)) for i in range(len(sums))]
+        """Rows from `first` on, whose weights lie column by column: see `packed`."""
+        code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
+        tile = code.add(term.data, code.times(first, columns))
         with num.sum_loop(0, columns, sums) as loop:
             x = self._get(term.operand, loop.index)
-            for row, total in zip(rows, loop.sums, strict=True):
-                weight = num.table(self.memory["data"], code.add(row, loop.index))
+            column = code.add(tile, code.times(loop.index, rows))
+            for i, total in enumerate(loop.sums):
+                weight = num.table(self.memory["data"], code.add(column, i))
                 loop.next.append(num.accumulate(weight, x, total))
         return [num.settle(total) for total in loop.totals]
 
@@ -229,8 +257,8 @@ class SeriesCode:
         out, left, right = operation.out, operation.left, operation.right
 
         def work(entries: list[Any]) -> None:
-            pairs = [(self._entry(left, e), self._entry(right, e)) for e in entries]
-            for e, value in zip(entries, self._products(left, right, pairs, None), strict=True):
+            factors = [(e, self._entry(left, e), self._entry(right, e)) for e in entries]
+            for e, value in zip(entries, self._products(operation, factors, None), strict=True):
                 self._put(out, e, value)
 
         self._blocks(out.size, work)
@@ -244,39 +272,44 @@ class SeriesCode:
             with self.num.sum_loop(low, high, [self.num.zero()]) as loop:
                 at = code.add(operation.index + out.size + 1, loop.index)
                 left, right = code.whole_at(index, at), code.whole_at(index, code.add(at, pairs))
-                loop.next += self._products(operation.left, operation.right, [(left, right)], loop.sums)
+                loop.next += self._products(operation, [(None, left, right)], loop.sums)
             self._put(out, e, loop.totals[0])
 
     def _entry(self, operand: Operand, e: Any) -> Any:
         return e if operand.size > 1 else 0
 
     def _products(
-        self, left: Operand, right: Operand, pairs: list[tuple[Any, Any]], totals: list[Number] | None
+        self, operation: Times | Contract, factors: list[tuple[Any, Any, Any]], totals: list[Number] | None
     ) -> list[Number]:
-        """Order k of left[i] right[j] for every pair, added to the totals."""
-        num = self.num
+        """Order k of left[i] right[j] for every (entry of the product, i, j), added to the totals."""
+        num, left, right = self.num, operation.left, operation.right
         if isinstance(self.k, int) or left.still or right.still:
-            factors = [(self._get(left, i), self._get(right, j)) for i, j in pairs]
+            pairs = [(self._get(left, i), self._get(right, j)) for _, i, j in factors]
             if totals is None:
-                return [num.multiply(a, b) for a, b in factors]
-            return [num.fma(a, b, total) for (a, b), total in zip(factors, totals, strict=True)]
+                return [num.multiply(a, b) for a, b in pairs]
+            return [num.fma(a, b, total) for (a, b), total in zip(pairs, totals, strict=True)]
         low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
         high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
-        places = [(self._history(left, i, 0), self._history(right, j, self.k)) for i, j in pairs]
-        totals = totals or [num.zero() for _ in pairs]
-        return self._convolve("series", places, low, self.code.add(high, 1), totals)
+        sums = [
+            Convolved(self._history(left, i, 0), self._history(right, j, self.k), self._kept(operation.out, e))
+            for e, i, j in factors
+        ]
+        alone = isinstance(operation, Contract) or min(left.degree, right.degree) < UNBOUNDED
+        return self._convolve("series", sums, low, high, totals, alone)
+
+    def _kept(self, out: Operand, entry: Any) -> Any:
+        return None if entry is None else self.code.add(out.at, entry)
 
     def _convolve(
-        self, of: str, places: list[tuple[Any, Any]], low: Any, stop: Any, totals: list[Number]
+        self, left: str, sums: list[Convolved], low: Any, high: Any, totals: list[Number] | None, alone: bool
     ) -> list[Number]:
-        """Each total + the sum of first[a + j] series[b - j] over low <= j < stop, for its places a and b."""
-        code, num = self.code, self.num
-        with num.sum_loop(low, stop, totals) as loop:
-            for (a, b), total in zip(places, loop.sums, strict=True):
-                x = num.load(self.memory[of], code.add(a, loop.index))
-                y = num.load(self.memory["series"], code.minus(b, loop.index))
-                loop.next.append(num.accumulate(x, y, total))
-        return [num.settle(total) for total in loop.totals]
+        """Sums over low <= j <= high, in the manner that the order's place in its pair allows."""
+        starts = totals or [self.num.zero() for _ in sums]
+        if alone or self.place == ALONE:
+            return self.convolution.alone(left, sums, low, self.code.add(high, 1), starts)
+        if self.place == FIRST:
+            return self.convolution.first(left, sums, low, self.code.add(high, 1), starts)
+        return self.convolution.second(left, sums, [low, high])
 
     def _increase(self, operation: Increase) -> None:
         u, out = operation.integrand, operation.out
@@ -307,8 +340,11 @@ class SeriesCode:
             else:
                 low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
                 high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
-                places = [(self._history(v, j, 0, "rates"), self._history(u, i, self.k)) for j, i in pairs]
-                totals = self._convolve("rates", places, low, code.add(high, 1), [num.zero() for _ in pairs])
+                sums = [
+                    Convolved(self._history(v, j, 0, "rates"), self._history(u, i, self.k), self._kept(out, e))
+                    for e, (j, i) in zip(entries, pairs, strict=True)
+                ]
+                totals = self._convolve("rates", sums, low, high, None, min(u.degree, v.degree) < UNBOUNDED)
                 values = [num.multiply(total, self.inverse) for total in totals]
             for e, value in zip(entries, values, strict=True):
                 self._put(out, e, value)
@@ -316,7 +352,7 @@ class SeriesCode:
         self._blocks(out.size, work)
 
     def _square(self, operation: Square) -> None:
-        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square)."""
+        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square); the first order of a pair is even."""
         base, out = operation.base, operation.out
         code, num, series = self.code, self.num, self.memory["series"]
         half = code.build.lshr(code.add(self.k, 1), INT(1))
@@ -325,10 +361,16 @@ class SeriesCode:
 
         def work(entries: list[Any]) -> None:
             firsts = [self._history(base, self._entry(base, e), 0) for e in entries]
-            middles = [num.load(series, code.add(f, code.build.lshr(self.k, INT(1)))) for f in firsts]
-            starts = [num.multiply(num.multiply(m, m), factor) for m in middles]
-            places = [(f, code.add(f, self.k)) for f in firsts]
-            totals = self._convolve("series", places, 0, half, starts)
+            sums = [Convolved(f, code.add(f, self.k), self._kept(out, e)) for e, f in zip(entries, firsts, strict=True)]
+            if self.place == SECOND:
+                totals = self.convolution.second("series", sums, [0])
+            else:
+                middles = [num.load(series, code.add(f, code.build.lshr(self.k, INT(1)))) for f in firsts]
+                starts = [num.multiply(num.multiply(m, m), factor) for m in middles]
+                if self.place == ALONE:
+                    totals = self.convolution.alone("series", sums, 0, half, starts)
+                else:
+                    totals = self.convolution.first("series", sums, 0, half, starts, middles)
             for e, total in zip(entries, totals, strict=True):
                 place = code.add(operation.data, e if operation.factors > 1 else 0)
                 self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))

@@ -39,6 +39,8 @@ CONTROL = ("next", "stop", "turns", "kept", "room", "max_steps")
 REACHED, STUCK, SPENT = 1, 2, 3
 """Fates that end a trajectory; 0 while it runs."""
 
+SIDE_BY_SIDE = 4
+"""States whose polynomials are evaluated at once."""
 LARGEST_WEIGHT = 1e100
 UNIT_BITS = 16
 """A lane whose coefficients overflow tries again with a unit of time this many bits smaller."""
@@ -135,6 +137,16 @@ class StepCode:
         with self.code.entries(self.recurrences.dim) as e:
             yield e, self.code.times(e, self.stride)
 
+    def _blocks(self, begin: int, stop: int, work: Callable[[list[Any]], None]) -> None:
+        """Do the work for the states from `begin` to `stop`, some of them at once."""
+        full = (stop - begin) // SIDE_BY_SIDE
+        if full:
+            with self.code.entries(full) as block:
+                first = self.code.add(self.code.times(block, SIDE_BY_SIDE), begin)
+                work([self.code.add(first, i) for i in range(SIDE_BY_SIDE)])
+        if begin + full * SIDE_BY_SIDE < stop:
+            work(list(range(begin + full * SIDE_BY_SIDE, stop)))
+
     def _spot(self, number: Any, part: int, lane: Value) -> Value:
         """Index of one lane's double in group memory."""
         code = self.code
@@ -174,9 +186,11 @@ class StepCode:
                     move("still", loop.index, "parameters", self.recurrences.still_size, loop.index)
             move("goal", 0, "ends", 1, 0)
         else:
-            watched = self.recurrences.moving_watched
-            for number, entry in enumerate(watched):
-                move("series", entry * self.stride, "readings", len(watched), number)
+            count = len(self.recurrences.moving_watched)
+            for number, entry, size in self.recurrences.moving_runs:
+                with code.loop(0, size) as loop:
+                    place = code.times(code.add(loop.index, entry), self.stride)
+                    move("series", place, "readings", count, code.add(loop.index, number))
 
     def _spot_of_register(self, name: str, lane: Value) -> Value:
         return self.code.add(REGISTERS.index(name) * self.lanes, lane)
@@ -303,12 +317,27 @@ class StepCode:
 
     def _largest_bits(self, number: Callable[[Any, Any], Number]) -> Value:
         """The largest magnitude as a bit pattern; patterns of positive doubles are ordered as they are."""
-        code, build = self.code, self.code.build
-        with code.loop(0, self.recurrences.dim, [code.whole(0)]) as loop:
-            size = code.bits(code.absolute(number(loop.index, code.times(loop.index, self.stride))[0]))
-            larger = build.icmp_signed(">", size, loop.carried[0])
-            loop.carry = [build.select(larger, size, loop.carried[0])]
-        return loop.results[0]
+        return self._largest(0, self.recurrences.dim, lambda e: number(e, self.code.times(e, self.stride))[0])
+
+    def _largest(self, begin: int, stop: int, value: Callable[[Any], Value]) -> Value:
+        """Bit pattern of the largest magnitude over the states from `begin` to `stop`; 0 over none."""
+        code = self.code
+
+        def larger(a: Value, b: Value) -> Value:
+            return code.build.select(code.build.icmp_signed(">", a, b), a, b)
+
+        largest = code.whole(0)
+        full = (stop - begin) // SIDE_BY_SIDE
+        if full:
+            with code.loop(0, full, [largest] * SIDE_BY_SIDE) as loop:
+                first = code.add(code.times(loop.index, SIDE_BY_SIDE), begin)
+                for i, running in enumerate(loop.carried):
+                    loop.carry.append(larger(code.bits(code.absolute(value(code.add(first, i)))), running))
+            for running in loop.results:
+                largest = larger(running, largest)
+        for e in range(begin + full * SIDE_BY_SIDE, stop):
+            largest = larger(code.bits(code.absolute(value(e))), largest)
+        return largest
 
     def _weigh(self, scale: Value) -> None:
         """How much more than others the entries of nonzero states count."""
@@ -320,14 +349,15 @@ class StepCode:
                 code.store(code.least(weight, code.number(LARGEST_WEIGHT)), self.pointer["weights"], loop.index)
 
     def _expand(self, scale: Value) -> tuple[Value, Value]:
-        """All orders; returns the step that the last few suggest, and where it is not finite."""
+        """All orders, two at a time; returns the step that the last few suggest, and where it is not finite."""
         code, build, order = self.code, self.code.build, self.steps.order
-        first = order - max(2, order // 5)
-        with code.loop(2, first) as loop:
-            self._call(self.series.order, loop.index)
+        with code.loop(1, (order + 1) // 2) as loop:
+            self._call(self.series.pair, code.times(loop.index, 2))
+        if order % 2 == 0:
+            self._call(self.series.order, order)
         exponent = self._log2(code.bits(scale))
-        with code.loop(max(2, first), order + 1, [code.number(math.inf), code.whole(0)]) as loop:
-            self._call(self.series.order, loop.index)
+        first = max(2, order - max(2, order // 5))
+        with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
             size = self._weighted_size(loop.index)
             k = code.spread(build.sitofp(loop.index, DOUBLE))
             root = build.fdiv(build.fsub(exponent, self._log2(size)), k)
@@ -341,22 +371,20 @@ class StepCode:
     def _weighted_size(self, k: Value) -> Value:
         """Bit pattern of the largest coefficient of order k, nonzero states counted relative to themselves."""
         code, build = self.code, self.code.build
-        largest = code.whole(0)
-        at = 0
+
+        def plain(e: Any) -> Value:
+            return self.num.load(self.pointer["series"], code.add(code.times(e, self.stride), k))[0]
+
+        def weighted(e: Any) -> Value:
+            return build.fmul(plain(e), code.load(self.pointer["weights"], e))
+
+        at, found = 0, []
         for low, high in (*self.recurrences.nonzero, (self.recurrences.dim, self.recurrences.dim)):
-            for begin, stop, weighted in ((at, low, False), (low, high, True)):
-                if begin == stop:
-                    continue
-                with code.loop(begin, stop, [largest]) as loop:
-                    place = code.add(code.times(loop.index, self.stride), k)
-                    size = code.absolute(self.num.load(self.pointer["series"], place)[0])
-                    if weighted:
-                        size = build.fmul(size, code.load(self.pointer["weights"], loop.index))
-                    bits = code.bits(size)
-                    larger = build.icmp_signed(">", bits, loop.carried[0])
-                    loop.carry = [build.select(larger, bits, loop.carried[0])]
-                largest = loop.results[0]
+            found += [self._largest(at, low, plain), self._largest(low, high, weighted)]
             at = high
+        largest = found[0]
+        for other in found[1:]:
+            largest = build.select(build.icmp_signed(">", other, largest), other, largest)
         return largest
 
     def _log2(self, bits: Value) -> Value:
@@ -385,17 +413,21 @@ class StepCode:
         """
         code, num, series = self.code, self.num, self.pointer["series"]
         order = self.steps.order
-        with self._states() as (e, place):
-            value = num.load(series, code.add(place, order))
-            with num.sum_loop(1, order, [value, num.zero()]) as loop:
-                coefficient = num.load(series, code.add(place, code.minus(order, loop.index)))
-                p, q = loop.sums
-                loop.next = [num.fma(p, h, coefficient), num.fma(q, h, p)]
-            p, q = loop.totals
-            old = num.load(series, place)
-            num.store(old, self.pointer["old"], e)
-            num.store(num.fma(q, h, p), self.pointer["slope"], e)
-            num.store(num.fma(p, h, old), series, place)
+
+        def work(entries: list[Any]) -> None:
+            places = [code.times(e, self.stride) for e in entries]
+            starts = [part for p in places for part in (num.load(series, code.add(p, order)), num.zero())]
+            with num.sum_loop(1, order, starts) as loop:
+                k = code.minus(order, loop.index)
+                for place, p, q in zip(places, loop.sums[::2], loop.sums[1::2], strict=True):
+                    loop.next += [num.fma(p, h, num.load(series, code.add(place, k))), num.fma(q, h, p)]
+            for e, place, p, q in zip(entries, places, loop.totals[::2], loop.totals[1::2], strict=True):
+                old = num.load(series, place)
+                num.store(old, self.pointer["old"], e)
+                num.store(num.fma(q, h, p), self.pointer["slope"], e)
+                num.store(num.fma(p, h, old), series, place)
+
+        self._blocks(0, self.recurrences.dim, work)
 
     def _trusted(self, relative: Number, following: Number) -> tuple[Value, Value]:
         """Whether the polynomial solves the equation at its far end; and the size of the new state.
@@ -453,10 +485,10 @@ class StepCode:
     def _keep(self, step: Value) -> None:
         """Write the step's polynomials of the watched entries, one row per lane, before the state moves on."""
         code, build, parts = self.code, self.code.build, self.num.parts
-        kept, entries = self._control("kept"), self.recurrences.moving_watched
+        kept, orders = self._control("kept"), self.steps.order + 1
         build.store(self._load_ids(), build.gep(self.pointer["rows"], [kept], source_etype=INT), align=8)
         code.store(step, self.pointer["registers"], REGISTERS.index("step"))
-        size = len(entries) * (self.steps.order + 1) * parts
+        size = len(self.recurrences.moving_watched) * orders * parts
         with code.loop(0, self.lanes) as lane:
             row = code.add(kept, lane.index)
             span = code.times(row, parts + 2)
@@ -464,14 +496,14 @@ class StepCode:
                 self._copy("clock", self._spot(0, p, lane.index), "spans", code.add(span, p))
             self._copy("registers", self._spot_of_register("step", lane.index), "spans", code.add(span, parts))
             self._copy("unit", lane.index, "spans", code.add(span, parts + 1))
-            for number, entry in enumerate(entries):
-                first = code.add(code.times(row, size), number * (self.steps.order + 1) * parts)
-                with code.loop(0, self.steps.order + 1) as k:
+            for number, entry, length in self.recurrences.moving_runs:
+                with code.loop(0, length) as e, code.loop(0, orders) as k:
+                    series = code.add(code.times(code.add(e.index, entry), self.stride), k.index)
+                    place = code.add(code.times(code.add(e.index, number), orders), k.index)
+                    place = code.add(code.times(row, size), code.times(place, parts))
                     for p in range(parts):
-                        here = self._spot(code.add(entry * self.stride, k.index), p, lane.index)
-                        self._copy(
-                            "series", here, "polynomials", code.add(code.add(first, code.times(k.index, parts)), p)
-                        )
+                        here = self._spot(series, p, lane.index)
+                        self._copy("series", here, "polynomials", code.add(place, p))
 
     def _confirm(self, good: Value) -> None:
         """Strike out the rows of lanes whose step did not count."""

@@ -269,6 +269,14 @@ def test_a_tolerance_that_doubles_lack_names_the_arithmetic_that_has_it():
         solve(PENDULUM, 1, precision="quadruple")
 
 
+def test_what_runs_in_doubles_only_says_so():
+    for method in ("rungekutta", "stiff", "LSODA"):
+        with pytest.raises(GpacError, match="doubles only"):
+            solve(PENDULUM, 1, precision="double-double", method=method)
+    with pytest.raises(GpacError, match="found in doubles"):
+        solve(PENDULUM, 1, precision="double-double", extremes=True)
+
+
 def test_bad_numbers_are_refused_in_a_sentence():
     circuit = Circuit({"y": fn.exp(inputs("x", 2) * gpac.time())})
     for bad in ([Fraction(1, 3), float("nan")], np.array([1.0, np.inf])):

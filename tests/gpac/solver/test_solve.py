@@ -26,8 +26,8 @@ from gpac.wire import Start
 def engine(request):
     """Every test of this file runs on each engine of the processor."""
 
-    def choose(circuit, settings, xp, backend):
-        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend)
+    def choose(circuit, settings, xp, backend, method):
+        return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend, method)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpac.solver.batch, "choose", choose)
@@ -517,6 +517,13 @@ def test_the_clock_ends_a_run_that_takes_too_long():
     assert list(solution.status) == [Status.REACHED, Status.WALL_CLOCK]
     assert 0 < solution.t[1] < 1e9
     assert_allclose(np.hypot(*solution.states[1]), 1, atol=1e-6)
+
+
+def test_a_bar_can_be_shown(capsys):
+    silent = solve(PENDULUM, t=3, progress=False)
+    assert capsys.readouterr().err == ""
+    assert_array_equal(solve(PENDULUM, t=3, progress=True).outputs, silent.outputs)
+    assert "100%" in capsys.readouterr().err
 
 
 # -- dense output --------------------------------------------------------------------------------------------

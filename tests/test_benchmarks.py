@@ -1,0 +1,95 @@
+"""The benchmarks' own machinery: right answers, errors, the pipe to a tool, the table. Times are not tested."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import jobs, ours, table
+from benchmarks.screen import Screen
+from benchmarks.tools import OURS, Refused, Tool, Worker, found
+from numpy.testing import assert_allclose
+
+import gpac
+
+
+@pytest.fixture
+def worker(tmp_path):
+    running = Worker(Tool(OURS, Path(sys.executable)), tmp_path, core=min(os.sched_getaffinity(0)))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def small():
+    arrays = jobs.dense_network((3, 8, 5, 2), batch=4)
+    return jobs.Job("small", "", "homotopy", 1.0, arrays, jobs.hidden_values(arrays), (jobs.Bound(1e-11),))
+
+
+@pytest.mark.parametrize("name", ["J1", "J1W"])
+def test_the_float_engine_arrives_at_the_stored_ends(name):
+    job = jobs.JOBS[name]()
+    ends = gpac.solve(ours.lorenz(), t=job.t, initial=job.arrays["start"][:64], tol=1e-15).outputs
+    answer = np.resize(ends, (job.batch, 3))  # the others are not judged
+    # J1W has sensitive starts: a last bit moves their ends by 4e-12
+    assert job.errors(answer).max() < (1e-13 if name == "J1" else 1e-10)
+    assert np.median(job.errors(answer)) < 2e-14
+
+
+def test_the_neural_ode_arrives_at_the_stored_ends():
+    job = jobs.JOBS["J2"]()
+    circuit = ours.neural_ode_circuit(job.arrays)
+    ends = gpac.solve(circuit, t=1.0, inputs=job.arrays["start"][:64], tol=1e-15).outputs
+    assert_allclose(ends, job.reference, atol=1e-13)
+
+
+def test_an_error_below_double_precision_counts():
+    job = jobs.JOBS["J1DD"]()
+    answer = np.resize(job.reference, (job.batch, 3, 2))
+    assert job.errors(answer).max() == 0
+    off = answer + np.array([0.0, 1e-27])
+    assert_allclose(job.errors(off) * np.maximum(1, np.abs(job.reference[..., 0]).max(axis=1)), 1e-27, rtol=1e-3)
+    assert job.errors(answer[..., 0]).min() > 1e-20  # doubles alone
+
+
+def test_a_missing_or_broken_trajectory_is_an_infinite_error(small):
+    assert np.isinf(small.errors(small.reference[:3])).all()
+    broken = small.reference.copy()
+    broken[2, 0] = np.nan
+    assert np.isinf(small.errors(broken)).all()
+
+
+def test_a_tool_is_screened_through_the_pipe(small, worker, tmp_path):
+    file = tmp_path / "small.npz"
+    small.save(file)
+    told: list[str] = []
+    screen = Screen(small, file, told.append)
+    bound = small.bounds[0]
+    trial = screen.walk(worker, "numpy", bound, best=np.inf)
+    assert trial.error(bound) <= bound.error and trial.seconds > 0 and told
+    assert screen.walk(worker, "abacus", bound, best=np.inf) is None
+    assert "abacus" in screen.refusals[OURS, "abacus"]
+
+
+def test_a_dead_process_is_refused(worker):
+    worker.close()
+    with pytest.raises(Refused, match="died"):
+        worker.ask("variants", job="none.npz")
+
+
+def test_what_is_not_installed_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    tools, missing = found(tmp_path)
+    assert tools[0].name == OURS
+    assert "scipy" in [tool.name for tool in tools]  # in every environment of this project
+    assert not {tool.name for tool in tools} & set(missing)
+
+
+def test_a_section_replaces_the_one_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "RESULTS.md")
+    for name, text in (("J1", "first of J1\n"), ("J2", "kept\n"), ("J1", r"new \1" + "\n")):
+        table.write(name, text)
+    written = (tmp_path / "RESULTS.md").read_text()
+    assert "first of J1" not in written and written.count("kept") == 1 and written.count(r"new \1") == 1
+    assert written.index("new") < written.index("kept")
