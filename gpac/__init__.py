@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .circuit import Circuit
 from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError, WorkerError
+from .pair import Pair
 from .pivp import PIVP
 from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
@@ -41,6 +42,7 @@ __all__ = [
     "LoadError",
     "Measurement",
     "NumberError",
+    "Pair",
     "Phase",
     "Proof",
     "Schedule",

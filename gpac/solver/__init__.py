@@ -1,4 +1,4 @@
-"""Solve: batches of polynomial initial value problems in float64."""
+"""Solve: batches of polynomial initial value problems in float64 or double-double."""
 
 from .batch import solve
 from .events import Event, Events

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
+from ..arguments import System, array_module, as_runnable, batch_inputs, end_times, reals
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
+from ..exact import exact_array
+from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
+from .arithmetic import Doubles, arithmetic
 from .choice import check, choose
 from .distribute import Job, distribute
 from .findings import Stage, events_of, extremes_of, gathered
@@ -37,6 +40,7 @@ def solve(
     initial: Any = None,
     tol: float = 1e-12,
     atol: float | None = None,
+    precision: str = "double",
     dense: bool = False,
     length: bool = False,
     max_steps: int = 100_000,
@@ -61,13 +65,17 @@ def solve(
         horizon is taken: a limit program runs until its bound says that `tol` is reached. A schedule always
         runs its phases.
     inputs : (n,) or (B, n) array, or a mapping from input name to such
-        float64; NumPy or CuPy. Arrays with more axes are flattened row by row.
+        float64; NumPy or CuPy. Arrays with more axes are flattened row by row. In double-double precision also
+        exact numbers (fractions, sympy and mpmath numbers) and `gpac.Pair`s; so are t and initial.
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
-    tol : float, between 1.2e-16 and 0.1
+    tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
+    precision : "double" or "double-double"
+        The arithmetic: about 16 or about 31 digits. In the second, weights and start values enter with all
+        digits, and `solution.outputs_low` has what `solution.outputs` leaves out; give `tol` besides.
     dense : bool
         Keep the polynomials of the outputs on every step, for `solution.at(times)`.
     length : bool
@@ -115,7 +123,7 @@ def solve(
     >>> round(float(gpac.solve(gpac.PIVP({y: y}, {y: 1}), t=1).outputs[0]), 12)
     2.718281828459
     """
-    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
+    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length, precision)
     limits = _limits(max_steps, max_seconds, threads)
     if derivatives:
         from .sensitivity import sensitivities
@@ -128,6 +136,7 @@ def solve(
             solve,
             tol=tol,
             atol=atol,
+            precision=precision,
             dense=dense,
             length=length,
             max_steps=max_steps,
@@ -138,7 +147,7 @@ def solve(
             executor=executor,
             progress=progress,
         )
-        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
+        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend, precision)
         return replace(solution, jacobian=jacobian)
     runnable = as_runnable(system, initial)
     if initial is not None:
@@ -146,16 +155,18 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
-    check(backend, method)
-    arrays, batch = batch_inputs(runnable, inputs, xp)
-    t, grid = _grid(t, xp)
+    check(backend, method, precision)
+    arrays, batch = batch_inputs(runnable, inputs, xp, precision)
+    t, grid = _grid(t, xp, precision)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
     if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
-        arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
+        arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
     asked = observation(system, runnable, events, extremes)
-    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp)
+    if asked and precision != "double":
+        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     with shown(progress) as told:
         if executor is not None and asked:
             raise GpacError(
@@ -164,6 +175,7 @@ def solve(
         if executor is not None and count:
             options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length}
             options |= {"max_steps": max_steps, "backend": backend, "method": method, "threads": threads or 1}
+            options["precision"] = precision
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
             solution = distribute(executor, todo, told)
             return mapped(solution, lambda a: a[0]) if batch is None else solution
@@ -191,15 +203,20 @@ class _Job:
     observation: Observation | None
 
 
-def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
-    if not (isinstance(tol, (float, int)) and EPS / 2 <= tol <= 0.1):
-        raise NumberError(
-            f"tol must lie between {EPS / 2:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
-        )
+LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100}
+"""What the arithmetics have."""
+
+
+def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
+    if precision not in LEAST_TOL:
+        raise GpacError(f"expected precision 'double' or 'double-double', got {precision!r}")
+    if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
+        has = " and ".join(f"{least:.2g} (precision={name!r})" for name, least in LEAST_TOL.items())
+        raise NumberError(f"tol must lie between {has} and 0.1, got {tol!r}; for more digits use gpac.prove")
     atol = tol if atol is None else atol
     if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
         raise NumberError(f"atol must be positive and finite, got {atol!r}")
-    return Settings(float(tol), float(atol), (), bool(keep), bool(length))
+    return Settings(float(tol), float(atol), (), bool(keep), bool(length), precision)
 
 
 def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
@@ -215,18 +232,19 @@ def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> L
     return replace(limits, deadline=time.monotonic() + float(max_seconds))
 
 
-def _grid(t: Any, xp: Any) -> tuple[Any, Any]:
+def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     """End times, and the grid (1, q) or (B, q) where t has two axes."""
     if np.ndim(t) != 2:
         return t, None
-    grid = np.asarray(host(t), dtype=float)
-    if not grid.size or not np.isfinite(grid).all():
+    grid = reals(t if isinstance(t, list) else host(t), "a grid t", np, precision)
+    times = leading(grid)
+    if not times.size or not np.isfinite(times).all():
         raise NumberError("a grid t must have finite times in it, at least one per row")
-    sign = np.where(grid[:, -1:] < 0, -1.0, 1.0)
-    if (sign * grid < 0).any() or (np.diff(sign * grid, axis=1) < 0).any():
+    sign = np.where(times[:, -1:] < 0, -1.0, 1.0)
+    if (sign * times < 0).any() or (np.diff(sign * times, axis=1) < 0).any():
         raise NumberError("the times of a grid must lie on one side of 0 and be ordered away from it")
     ends = grid[:, -1]
-    return (float(ends[0]) if len(ends) == 1 else xp.asarray(ends)), grid
+    return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
 
 
 def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
@@ -239,12 +257,15 @@ def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], 
 
 def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     """The outputs at the times of a grid in place of those at its end."""
-    values = solution.at(grid if np.ndim(solution.t) else grid[0])
+    times = grid if np.ndim(solution.t) else grid[0]
+    pairs = solution.pair_at(times) if isinstance(grid, Pair) else None
+    values = solution.at(times) if pairs is None else pairs.high
     named, at = {}, 0
     for name, old in solution.named.items():
         named[name] = values[..., at : at + old.shape[-1]]
         at += old.shape[-1]
-    return replace(solution, outputs=values, named=named, dense=solution.dense if dense else None)
+    low = pairs and pairs.low
+    return replace(solution, outputs=values, outputs_low=low, named=named, dense=solution.dense if dense else None)
 
 
 def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: bool = True) -> dict:
@@ -256,7 +277,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: boo
         choice = chosen(circuit, settings)
     else:
         choice = observing(circuit, settings, job.observation, last, chosen)
-    series = Series(circuit, xp)
+    series = Series(circuit, xp, settings.precision)
     done = 0
 
     def told(ended: int) -> None:
@@ -271,7 +292,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: boo
         some = slice(low, min(batch, low + choice.engine.piece))
         given = {n: a[:, some] for n, a in inputs.items()}
         state = series.start(given, some.stop - low)
-        piece = Batch(given, state, xp.zeros(some.stop - low), ends[some])
+        piece = Batch(given, state, series.num.zeros((some.stop - low,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
             parts.append(choice.engine.advance(piece, limits))
@@ -292,46 +313,56 @@ def _end_code(parts: list[Advance], limits: Limits) -> int | None:
 def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
     """A piece that was never begun."""
     count = len(piece.t)
+    num = arithmetic(settings.precision, np)
     nothing, zeros = np.full(count, np.nan), np.zeros(count)
     m = sum(w.size for w in settings.watch)
-    size = np.abs(host(piece.state)).max(axis=0, initial=0.0)
-    none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, 1, m))) if settings.keep else None
-    readings = np.full((m, count), np.nan)
+    size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
+    begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
+    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
+    readings = num.zeros((m, count))
+    readings[...] = np.nan
     return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
 
 
 def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: Any) -> dict:
     m = sum(w.size for w in circuit.outputs.values())
+    num = arithmetic(settings.precision, xp)
     rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
     out: dict[str, Any] = {}
     for field, (name, width) in rows.items():
-        out[field] = xp.concatenate([xp.zeros((0, width)), *(getattr(p, name).T for p in parts)])
-    for field in ("code", "t", "steps", "orders", "length", "space"):
+        out[field] = num.joined([num.zeros((0, width)), *(getattr(p, name).T for p in parts)])
+    out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
+    for field in ("code", "steps", "orders", "length", "space"):
         out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
     out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
-    out["dense"] = _dense(parts, host(out["t"]), m) if settings.keep else None
+    out["dense"] = _dense(parts, host(leading(out["t"])), m, settings.precision) if settings.keep else None
     return out
 
 
-def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
+def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Dense:
     """Steps of all pieces, as one."""
+    num = arithmetic(precision, np)
     ids, first, top = [np.zeros(0, dtype=int)], 0, 1
     kept = [p.pieces for p in parts if p.pieces is not None]
     for piece, part in zip(kept, parts, strict=True):
         ids.append(piece.ids + first)
         first += len(part.code)
         top = max(top, piece.coefficients.shape[1])
-    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in kept]
-    begin = np.concatenate([np.zeros(0), *(p.begin for p in kept)])
+    coefficients = num.zeros((sum(len(p.ids) for p in kept), top, m))
+    at = 0
+    for p in kept:
+        coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
+        at += len(p.ids)
+    begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
     step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
-    return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
 
 
 def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
     if t is not None and (np.ndim(t) or t != schedule.duration):
         raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
-    xp = job.xp
+    xp, num = job.xp, arithmetic(job.settings.precision, job.xp)
     values = dict(inputs)
     total: dict = {}
     stages: list[Stage] = []
@@ -343,50 +374,54 @@ def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Jo
                 job.progress((number + fraction) / len(schedule.phases))
 
         needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
-        ends = xp.full(len(alive), float(phase.duration))
+        ends = num.zeros((len(alive),))
+        ends[...] = num.numbers(exact_array([phase.duration]))
         last = phase is schedule.phases[-1]
         part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told), last)
-        begin = host(total["t"])[host(alive)] if total else np.zeros(count)
+        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
         stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
         at = 0
         for name, wire in phase.circuit.outputs.items():
-            values[name] = xp.full((wire.size, count), xp.nan)
+            values[name] = num.zeros((wire.size, count))
+            values[name][...] = xp.nan
             values[name][:, alive] = part["outputs"].T[at : at + wire.size]
             at += wire.size
-        total = _after(total, part, alive, count, xp)
+        total = _after(total, part, alive, count, num)
         alive = alive[part["code"] == REACHED]
     return total | {"stages": stages}
 
 
-def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
+def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dict:
     """Add one phase's figures to those of the phases before."""
     if not total:
         return part
     out = dict(total)
     for name in ("t", "steps", "orders", "length"):
         out[name] = total[name].copy()
-        out[name][alive] += part[name]
+        out[name][alive] = out[name][alive] + part[name]
     out["space"] = total["space"].copy()
-    out["space"][alive] = xp.maximum(out["space"][alive], part["space"])
+    out["space"][alive] = num.xp.maximum(out["space"][alive], part["space"])
     out["code"] = total["code"].copy()
     out["code"][alive] = part["code"]
     if not out["engine"].endswith(part["engine"]):
         out["engine"] += f"; then {part['engine']}"
     for name in ("states", "outputs"):
-        out[name] = xp.full((count, part[name].shape[1]), xp.nan)
+        out[name] = num.zeros((count, part[name].shape[1]))
+        out[name][...] = num.xp.nan
         out[name][alive] = part[name]
     if part["dense"] is not None:
-        later = total["t"].max() if count else 0.0
-        out["dense"] = part["dense"].placed(host(alive), count, float(later))
+        later = total["t"][leading(total["t"]).argmax()] if count else 0.0
+        out["dense"] = part["dense"].placed(host(alive), count, host(later))
     return out
 
 
 def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, xp: Any) -> Solution:
     named, at = {}, 0
     for name, wire in outputs.items():
-        named[name] = parts["outputs"][:, at : at + wire.size]
+        named[name] = leading(parts["outputs"])[:, at : at + wire.size]
         at += wire.size
-    figures = {n: parts[n] for n in ("outputs", "states", "t", "steps", "length", "space")}
+    figures = {n: leading(parts[n]) for n in ("outputs", "states", "t", "steps", "length", "space")}
+    figures |= {f"{n}_low": parts[n].low for n in ("outputs", "states", "t") if isinstance(parts[n], Pair)}
     figures["orders"] = parts["orders"] / xp.maximum(parts["steps"], 1)
     status = status_names(parts["code"])
     if single:

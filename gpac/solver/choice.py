@@ -52,24 +52,26 @@ class Choice:
 
 def choose(circuit: Circuit, settings: Settings, xp: Any, backend: str, method: str = "auto") -> Choice:
     """The engine for a circuit whose inputs live in the array module `xp`."""
-    check(backend, method)
+    check(backend, method, settings.precision)
     if method == "rungekutta":
         return Choice(RungeKuttaEngine(circuit, settings, xp), "asked for with method='rungekutta'")
     if method not in ("auto", "taylor"):
         name = "Radau" if method == "stiff" else method
         return Choice(StiffEngine(circuit, settings, xp, name), f"asked for with method={method!r}")
     choice = _taylor(circuit, settings, xp, backend)
-    if method == "taylor":
+    if method == "taylor" or settings.precision != "double":  # the methods for stiff systems have no more than double
         return choice
     cost = COST["arrays" if isinstance(choice.engine, ArrayEngine) else "compiled"]
     return Choice(WatchedEngine(choice.engine, circuit, settings, xp, cost), choice.reason)
 
 
-def check(backend: str, method: str) -> None:
-    """Raise `GpacError` if there is no such method, or none on this backend."""
+def check(backend: str, method: str, precision: str = "double") -> None:
+    """Raise `GpacError` if there is no such method, or none on this backend or in this precision."""
     if method not in METHODS:
         known = ", ".join(map(repr, METHODS[:-1]))
         raise GpacError(f"expected method {known} or {METHODS[-1]!r}, got {method!r}")
+    if method not in ("auto", "taylor") and precision != "double":
+        raise GpacError(f"method={method!r} runs in doubles only: use method='taylor' with precision={precision!r}")
     if method == "rungekutta" and backend == "compiled":
         raise GpacError(
             "method='rungekutta' runs on arrays: use backend='auto', 'numpy' or 'cupy', or method='taylor' "
@@ -91,7 +93,7 @@ def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choi
         return Choice(_lanes(circuit, settings), "asked for with backend='compiled'")
     if find_spec("llvmlite") is None:
         return Choice(ArrayEngine(circuit, settings, xp), "llvmlite is not installed")
-    if _weights(circuit) > WIDE:
+    if _weights(circuit) > WIDE and settings.precision == "double":
         return Choice(ArrayEngine(circuit, settings, xp), f"more than {WIDE} weights, best left to BLAS")
     return Choice(_lanes(circuit, settings), "the fastest for this size")
 

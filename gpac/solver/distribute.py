@@ -25,6 +25,7 @@ from ..arguments import array_module
 from ..circuit import Circuit
 from ..errors import GpacError, WorkerError
 from ..packing import pack, unpack
+from ..pair import each_part
 from ..schedule import Schedule
 from .gather import joined, mapped
 from .series import LANES
@@ -77,8 +78,8 @@ class Job:
     def part(self, low: int, high: int) -> tuple[Any, dict[str, np.ndarray]]:
         """End times and inputs (high - low, size) of some of the trajectories, on the host."""
         shared = np.ndim(self.t) == 0 or len(self.t) != self.count
-        t = self.t if shared else host(self.t[low:high])
-        return t, {name: host(array[:, low:high]).T.copy() for name, array in self.inputs.items()}
+        t = self.t if shared else each_part(host, self.t[low:high])
+        return t, {n: each_part(lambda p: host(p[:, low:high]).T.copy(), a) for n, a in self.inputs.items()}
 
 
 def distribute(executor: Executor, job: Job, progress: Callable[[float], None] | None) -> Solution:
@@ -253,7 +254,7 @@ def _solved(system: Circuit | Schedule, t: Any, inputs: dict[str, np.ndarray], o
     from .batch import solve
 
     xp = array_module(None, "cupy" if device else "numpy")
-    solution = solve(system, t, {name: xp.asarray(a) for name, a in inputs.items()}, **options)
+    solution = solve(system, t, {name: each_part(xp.asarray, a) for name, a in inputs.items()}, **options)
     solution = mapped(solution, host)
     return solution if np.ndim(solution.t) else mapped(solution, lambda a: np.array([a]))
 

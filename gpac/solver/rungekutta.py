@@ -17,6 +17,7 @@ import numpy as np
 
 from ..circuit import Circuit
 from . import readings
+from .arithmetic import Doubles
 from .dop853 import CONTINUOUS, FIFTH, STAGES, THIRD, C
 from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .right import RightSide
@@ -73,7 +74,7 @@ class Run:
         )
         self.live = xp.arange(self.t.size).reshape(self.t.shape) < count  # others only fill the last block
         self.state = to_blocks(batch.state, xp)
-        self.results = Results(xp, count, series.dim, sum(w.size for w in settings.watch))
+        self.results = Results(Doubles(xp), count, series.dim, sum(w.size for w in settings.watch))
         self.pieces: list[tuple[Array, ...]] = []
         self.degree = readings.degree(series.circuit, settings.watch, len(POWERS) - 1)
         self._allocate()

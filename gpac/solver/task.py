@@ -25,6 +25,8 @@ class Settings:
     """What is asked of every step: see `gpac.solve`.
 
     `watch` are the wires to be read at the end; with `keep`, their polynomials on every step are kept.
+    `precision` is "double" or "double-double": with the second, every number of inputs, states, times, readings
+    and polynomials comes and goes in two parts, as a `gpac.pair.Pair` in place of an array.
     """
 
     tol: float
@@ -32,6 +34,7 @@ class Settings:
     watch: tuple[Wire, ...]
     keep: bool = False
     length: bool = False
+    precision: str = "double"
 
     @property
     def floor(self) -> float:

@@ -325,3 +325,13 @@ def test_a_killed_dask_worker_loses_nothing(cluster, monkeypatch):
     assert losses  # with allowed-failures = 0 Dask gives up at once, and the piece is sent anew
     assert set(losses) == {"KilledWorker"}
     assert_same(solution, solve(CIRCLE, 200, initial=given))
+
+
+def test_double_double_has_the_same_bits_on_workers():
+    rows = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    same = {"t": 2, "initial": rows, "tol": 1e-28, "precision": "double-double"}
+    alone = solve(PENDULUM, **same)
+    with ThreadPoolExecutor(2) as executor:
+        shared = solve(PENDULUM, **same, executor=executor)
+    assert_array_equal(shared.outputs, alone.outputs)
+    assert_array_equal(shared.outputs_low, alone.outputs_low)
