@@ -1,4 +1,4 @@
-"""The command line: `gpac report NET`."""
+"""The command line: `gpac report NET` and `gpac check CERTIFICATE`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Any
 
 from gpac import __version__
 from gpac.errors import GpacError
+from gpac.verify import checker
 
 from .report.page import check_folder, claim, percent, write_page
 from .report.run import Report, Step, report
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
+    """Run one command; returns the exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted.
+
+    `check` returns 1 for a file that does not prove its theorem.
+    """
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -38,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--digits", type=_positive, default=15, help="decimal digits to prove (default 15)")
     one.add_argument("--out", default="report", help="folder for the page (default report)")
     one.set_defaults(run=_report)
+    one = commands.add_parser("check", help="verify a certificate: exit code 0 verified, 1 not, 2 no certificate")
+    one.add_argument("certificate", help="a file that proof.certificate wrote")
+    one.set_defaults(run=lambda options: checker.main([options.certificate]))
     return parser
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .circuit import Circuit
-from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError
+from .errors import CircuitError, GpacError, LoadError, NumberError, ShapeError, SolveError, WorkerError
+from .pair import Pair
 from .pivp import PIVP
 from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
 
 if TYPE_CHECKING:
     from .complexity import Measurement, measure
-    from .solver import Solution, Status, solve
+    from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _LATER = {
     "solve": "solver",
     "Solution": "solver",
     "Status": "solver",
+    "Event": "solver",
     "prove": "verify",
     "Proof": "verify",
     "reference": "verify",
@@ -35,10 +37,12 @@ __all__ = [
     "PIVP",
     "Circuit",
     "CircuitError",
+    "Event",
     "GpacError",
     "LoadError",
     "Measurement",
     "NumberError",
+    "Pair",
     "Phase",
     "Proof",
     "Schedule",
@@ -46,6 +50,7 @@ __all__ = [
     "Solution",
     "SolveError",
     "Status",
+    "WorkerError",
     "bilinear",
     "constant",
     "declared",

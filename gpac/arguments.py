@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from .circuit import Circuit
 from .errors import GpacError, NumberError, ShapeError
+from .exact import exact_array, to_doubles
+from .pair import Pair, each_part, leading, two_sum
 from .pivp import PIVP
 from .schedule import Schedule
 
@@ -46,13 +47,15 @@ def named_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, Any]:
     return given
 
 
-def batch_inputs(system: Circuit | Schedule, inputs: Any, xp: Any) -> tuple[dict[str, Any], int | None]:
-    """Inputs as float64 arrays (size, B), and B (None where a single trajectory was given)."""
+def batch_inputs(
+    system: Circuit | Schedule, inputs: Any, xp: Any, precision: str = "double"
+) -> tuple[dict[str, Any], int | None]:
+    """Inputs as float64 arrays or `Pair`s (size, B), and B (None where a single trajectory was given)."""
     given = named_inputs(system, inputs)
     arrays: dict[str, Any] = {}
     sizes = set()
     for name, value in given.items():
-        array = _floats(value, name, xp)
+        array = reals(value, f"input {name!r}", xp, precision)
         width = system.inputs[name]
         if array.ndim == 0 and width == 1:
             array = array[None]
@@ -60,10 +63,11 @@ def batch_inputs(system: Circuit | Schedule, inputs: Any, xp: Any) -> tuple[dict
             array = array.reshape(len(array), -1)
         if array.ndim == 0 or array.shape[-1] != width:
             raise ShapeError(f"input {name!r} must have shape ({width},) or (B, {width}), got {array.shape}")
-        if not bool(xp.isfinite(array).all()):
+        lead = leading(array)
+        if not bool(xp.isfinite(lead).all()):
             raise NumberError(f"input {name!r} has NaN or inf in it; expected finite numbers")
         check_signs(
-            name, system.input_signs[name], bool((array < 0).any()), bool((array == 0).any()), bool((array > 0).any())
+            name, system.input_signs[name], bool((lead < 0).any()), bool((lead == 0).any()), bool((lead > 0).any())
         )
         if array.ndim == 2:
             sizes.add(len(array))
@@ -72,7 +76,7 @@ def batch_inputs(system: Circuit | Schedule, inputs: Any, xp: Any) -> tuple[dict
         raise ShapeError(f"inputs come in batches of different sizes {sorted(sizes)}; they must agree")
     batch = sizes.pop() if sizes else None
     count = 1 if batch is None else batch
-    return {n: xp.broadcast_to(a, (count, a.shape[-1])).T for n, a in arrays.items()}, batch
+    return {n: each_part(lambda p: xp.broadcast_to(p, (count, p.shape[-1])).T, a) for n, a in arrays.items()}, batch
 
 
 def check_signs(name: str, declared: str, negative: bool, zero: bool, positive: bool) -> None:
@@ -82,39 +86,58 @@ def check_signs(name: str, declared: str, negative: bool, zero: bool, positive: 
             raise NumberError(f"input {name!r} was declared to have signs {declared!r} only, got a {word} number")
 
 
-def _floats(value: Any, name: str, xp: Any) -> Any:
+def reals(value: Any, name: str, xp: Any, precision: str) -> Any:
+    """Numbers as a float64 array, or as a `Pair` in double-double precision."""
     try:
-        return xp.asarray(value, dtype=xp.float64)
+        if precision != "double-double":
+            return xp.asarray(value, dtype=xp.float64)
+        if isinstance(value, Pair):
+            return Pair(*two_sum(*(xp.asarray(part, dtype=xp.float64) for part in (value.high, value.low))))
+        if getattr(value, "dtype", np.dtype(object)).kind in "fiub" and value.dtype.itemsize <= 4:
+            value = xp.asarray(value, dtype=xp.float64)
+        if getattr(value, "dtype", None) == np.float64:
+            return Pair(xp.asarray(value), xp.zeros(value.shape))
+        return Pair(*map(xp.asarray, to_doubles(exact_array(value))))
+    except NumberError as error:
+        raise NumberError(f"{name}: {error}") from error
     except (TypeError, ValueError) as error:
-        raise ShapeError(f"input {name!r} must be an array of numbers, got {type(value).__name__}: {error}") from error
+        raise ShapeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
 
 
-def end_times(system: Circuit | Schedule, t: Any, inputs: dict[str, Any], batch: int, tol: float, xp: Any) -> Any:
+def end_times(
+    system: Circuit | Schedule,
+    t: Any,
+    inputs: dict[str, Any],
+    batch: int,
+    tol: float,
+    xp: Any,
+    precision: str = "double",
+) -> Any:
     """End time of every trajectory (B,): given, or the program's own horizon for `tol`."""
     program = system.program
-    if t is None and program.horizon is not None:
-        t = float(program.horizon)
+    if t is None:
+        t = program.horizon
     if t is None and program.limit is not None:
-        rows = {n: a.T.tolist() for n, a in inputs.items()}
+        rows = {n: leading(a).T.tolist() for n, a in inputs.items()}
         t = [program.limit.time({n: np.asarray(a[b]) for n, a in rows.items()}, tol) for b in range(batch)]
     if t is None:
         raise GpacError("t is missing: say until when to solve (this system has no horizon of its own)")
     try:
-        times = xp.asarray(float(t) if isinstance(t, Fraction) else t, dtype=xp.float64)
+        times = reals(t, "t", xp, precision)
     except (TypeError, ValueError) as error:
         raise NumberError(f"t must be a number or an array of numbers, got {t!r}") from error
     if times.shape not in ((), (batch,)):
         raise ShapeError(f"t must be a number or have shape ({batch},), got shape {times.shape}")
-    if not bool(xp.isfinite(times).all()):
+    if not bool(xp.isfinite(leading(times)).all()):
         raise NumberError(f"t must be finite, got {t!r}")
-    return xp.broadcast_to(times, (batch,))
+    return each_part(lambda p: xp.broadcast_to(p, (batch,)), times)
 
 
 def array_module(values: Any, backend: str) -> Any:
     """numpy or cupy: as asked, or where the inputs live."""
     if backend not in ("auto", "compiled", "numpy", "cupy"):
         raise GpacError(f"expected backend 'auto', 'compiled', 'numpy' or 'cupy', got {backend!r}")
-    leaves = list(values.values()) if isinstance(values, Mapping) else [values]
+    leaves = [leading(v) for v in (values.values() if isinstance(values, Mapping) else [values])]
     on_device = any(type(v).__module__.split(".")[0] == "cupy" for v in leaves)
     if backend in ("numpy", "compiled") or (backend == "auto" and not on_device):
         return np

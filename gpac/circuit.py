@@ -142,6 +142,11 @@ class Circuit:
 
         return circuit_to_pivp(self, inputs or {})
 
+    def __reduce__(self) -> Any:
+        from .packing import reduced
+
+        return reduced(self)
+
     def __repr__(self) -> str:
         names = list(self.outputs)
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

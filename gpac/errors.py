@@ -21,5 +21,9 @@ class SolveError(GpacError, RuntimeError):
     """A trajectory did not reach its end; raised by `Solution.check`."""
 
 
+class WorkerError(GpacError, RuntimeError):
+    """Workers of an executor were lost again and again, so that a piece of a batch could not be solved."""
+
+
 class LoadError(GpacError, ValueError):
     """A file could not be read as what it was given for."""

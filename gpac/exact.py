@@ -126,6 +126,32 @@ def to_floats(array: np.ndarray) -> np.ndarray:
     return array if array.dtype == np.float64 else np.vectorize(float, otypes=[np.float64])(array)
 
 
+def to_doubles(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest doubles of an array of exact numbers, and the nearest doubles of what is left: 31 digits and more.
+
+    >>> high, low = to_doubles(exact_array([Fraction(1, 3)]))
+    >>> abs(Fraction(high[0]) + Fraction(low[0]) - Fraction(1, 3)) < Fraction(1, 2**108)
+    True
+    """
+    if array.dtype == np.float64:
+        return array, np.zeros(array.shape)
+    parts = np.empty((2, *array.shape))
+    for index, value in np.ndenumerate(array):
+        number = value if isinstance(value, Fraction) else _near(value)
+        high = float(number)
+        parts[(0, *index)], parts[(1, *index)] = high, float(number - Fraction(high))
+    return parts[0], parts[1]
+
+
+def _near(value: Any) -> Fraction:
+    """A fraction within fifty digits of a symbolic constant."""
+    import mpmath
+
+    context = mpmath.mp.clone()
+    context.dps = 50
+    return _from_mpf(to_mpf(value, context))
+
+
 def to_sympy(value: Any) -> Any:
     """The exact number as a sympy number."""
     import sympy

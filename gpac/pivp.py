@@ -103,6 +103,10 @@ class PIVP:
         ]
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
+    def __reduce__(self) -> Any:
+        outputs = {name: p.as_expr() for name, p in self.outputs}
+        return PIVP, (self.expressions(), dict(zip(self.variables, self.initial, strict=True)), outputs)
+
     def _repr_latex_(self) -> str:
         return f"${self.to_latex()}$"
 

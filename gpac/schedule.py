@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from .circuit import Circuit
 from .errors import CircuitError, ShapeError
@@ -85,6 +86,11 @@ class Schedule:
     def weights(self) -> int:
         """Number of stored matrix entries."""
         return sum(phase.circuit.weights for phase in self.phases)
+
+    def __reduce__(self) -> Any:
+        from .packing import reduced
+
+        return reduced(self)
 
     def __repr__(self) -> str:
         return f"Schedule({len(self.phases)} phases; {self.dim} states, {self.weights} weights)"

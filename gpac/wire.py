@@ -42,6 +42,11 @@ class Wire:
     def __repr__(self) -> str:
         return f"<{describe(self)}>"
 
+    def __reduce__(self) -> Any:
+        from .packing import reduced
+
+        return reduced(self)
+
     def __add__(self, other: Any) -> Wire:
         other = as_wire(other)
         if isinstance(other, Constant):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpac.errors import GpacError
+from gpac.files import replace_file
 from gpac.schedule import Schedule
 from gpac.verify import Answer
 
@@ -49,23 +49,8 @@ def write_page(result: Report, folder: str | Path) -> tuple[Path, Path]:
     page, data = folder / f"{name}.html", folder / f"{name}.json"
     texts = {data: json.dumps(figures(result), indent=1) + "\n", page: html(result)}
     for path, text in texts.items():
-        _replace(path, text)
+        replace_file(path, text)
     return page, data
-
-
-def _replace(path: Path, text: str) -> None:
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise GpacError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def html(result: Report) -> str:

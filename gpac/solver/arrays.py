@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit
+from .arithmetic import Doubles, arithmetic
 from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .series import LANES, Array, Series, largest, to_blocks
 from .solution import host
@@ -39,12 +41,15 @@ class ArrayEngine:
     """Taylor series on arrays, unit by unit: matrices stay matrix products. NumPy or CuPy."""
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any) -> None:
-        self.series, self.settings = Series(circuit, xp), settings
+        self.series, self.settings = Series(circuit, xp, settings.precision), settings
         self.order = highest_order(settings.tol)
-        block = 8 * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
+        block = 8 * self.series.num.parts * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
         room = CHUNK_BYTES if xp is np else DEVICE_BYTES
         self.piece = LANES * max(1, room // max(1, block))
-        self.name = f"Taylor series of order up to {self.order} on {xp.__name__} arrays, {LANES} lanes a block"
+        self.name = (
+            f"Taylor series of order up to {self.order} on {xp.__name__} arrays of {self.series.num.name} numbers, "
+            f"{LANES} lanes a block"
+        )
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory of the batch as far as the limits allow."""
@@ -56,24 +61,24 @@ class Run:
 
     def __init__(self, series: Series, batch: Batch, settings: Settings, order: int, limits: Limits) -> None:
         self.series, self.settings, self.limits, self.xp = series, settings, limits, series.xp
-        self.top = order
-        xp, count = self.xp, len(batch.t_end)
-        self.inputs = {name: to_blocks(value, xp) for name, value in batch.inputs.items()}
-        self.t, self.t_end, self.ids = (
-            to_blocks(row[None], xp)[:, 0] for row in (batch.t, batch.t_end, xp.arange(count))
-        )
+        self.top, self.num = order, series.num
+        xp, num, count = self.xp, self.num, len(batch.t_end)
+        blocks = partial(to_blocks, xp=xp)
+        self.inputs = {name: num.each(blocks, value) for name, value in batch.inputs.items()}
+        self.t, self.t_end = (num.each(blocks, row[None])[:, 0] for row in (batch.t, batch.t_end))
+        self.ids = blocks(xp.arange(count)[None])[:, 0]
         live = to_blocks(xp.ones((1, count), dtype=bool), xp)[:, 0]
         live.reshape(-1)[count:] = False  # lanes that only fill the last block
         self.live = live
         self.cap = xp.full(self.t.shape, xp.inf)
         self.c, self.rates = series.allocate(order, len(live))
-        self.c[0][:, : series.dim] = to_blocks(batch.state, xp)
+        self.c[0][:, : series.dim] = num.each(blocks, batch.state)
         with np.errstate(all="ignore"):
             self.series.values(self.c, self.inputs, self.t, still=True)
-        self.first_scale = xp.maximum(largest(self.c[0][:, : series.dim], xp), 1.0)
+        self.first_scale = xp.maximum(self._space(), 1.0)
         m = sum(w.size for w in settings.watch)
-        self.results = Results(xp, count, series.dim, m)
-        self.results.space[self.ids[live]] = largest(self.c[0][:, : series.dim], xp)[live]
+        self.results = Results(num, count, series.dim, m)
+        self.results.space[self.ids[live]] = self._space()[live]
         self.pieces: list[tuple[Array, ...]] = []
 
     def go(self) -> Advance:
@@ -90,46 +95,51 @@ class Run:
                 self._retire(self.live, STOPPED)
         return self.results.advance(self._pieces(), self.settings.length)
 
+    def _space(self) -> Array:
+        """Largest state (block, lane)."""
+        return largest(self.num.lead(self.c[0])[:, : self.series.dim], self.xp)
+
     def _step(self) -> None:
-        xp, c, dim = self.xp, self.c, self.series.dim
+        xp, num, c, dim = self.xp, self.num, self.c, self.series.dim
         order, h = self._expand()
         h = xp.where(self.live, xp.minimum(h, self.cap), 0.0)
-        left = xp.abs(self.t_end - self.t)
+        gap = self.t_end - self.t
+        left = xp.abs(num.lead(gap))
         last = h >= left * (1 - 4 * EPS)
         h = xp.where(last, left, h)
-        stuck = self.live & ~last & ~(h > 4 * EPS * xp.abs(self.t))
+        stuck = self.live & ~last & ~(h > 4 * num.unit * xp.abs(num.lead(self.t)))
         if bool(stuck.any()):
-            space = largest(c[0][:, :dim], xp)
-            grown = ~(space < 1e3 * self.first_scale)
+            grown = ~(self._space() < 1e3 * self.first_scale)
             self._retire(stuck & grown, BLOW_UP)
             self._retire(stuck & ~grown, UNDERFLOW)
             h = xp.where(self.live, h, 0.0)
-        h = xp.copysign(h, self.t_end - self.t)
-        powers = _powers(h, order, len(c), xp)  # (K + 1, block, lane), 0 above a lane's own order
+        h = xp.copysign(h, num.lead(gap))
+        step = num.step(h, gap, last & self.live)
+        powers = _powers(step, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
-        increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
-        if not bool(xp.isfinite(increment).all()):  # an order that a lane does not use may have overflowed
-            xp.copyto(c, 0.0, where=~self._used(order))
-            increment = xp.einsum("kbil,kbl->bil", c[:0:-1, :, :dim], powers[:0:-1])
+        increment = num.evaluate(c[1:, :, :dim], powers[1:])
+        if not bool(xp.isfinite(num.lead(increment)).all()):  # an order that a lane does not use may have overflowed
+            num.clear(c, ~self._used(order))
+            increment = num.evaluate(c[1:, :, :dim], powers[1:])
         slope = self._slope(powers)
         length = self._length(h, order) if self.settings.length else xp.zeros(h.shape)
         if self.settings.keep:
             polynomials, begin = self._polynomials(order), self.t.copy()
         t_old = self.t
-        self.t = xp.where(last & self.live, self.t_end, self.t + h)
+        self.t = num.where(last & self.live, self.t_end, self.t + h)
         c[0][:, :dim] = old[:, :dim] + increment
         self._restart()
-        good = self.live & self._trusted(slope, h, order)
+        good = self.live & self._trusted(slope, step, order)
         if not bool((good | ~self.live).all()):
-            self.t = xp.where(good, self.t, t_old)
+            self.t = num.where(good, self.t, t_old)
             self.cap = xp.where(good, xp.inf, xp.where(self.live, xp.abs(h) / 2, xp.inf))
-            c[0][...] = xp.where(good[:, None], c[0], old)
+            c[0][...] = num.where(good[:, None], c[0], old)
             self._restart()
         else:
             self.cap = xp.where(self.live, xp.inf, self.cap)
         if self.settings.keep:
             self.pieces.append((self.ids[good], begin[good], h[good], polynomials[good]))
-        self.results.count(self.ids[good], length[good], order[good], largest(c[0][:, :dim], xp)[good])
+        self.results.count(self.ids[good], length[good], order[good], self._space()[good])
         self._retire(good & last, REACHED)
         spent = self.live & (self.results.steps[self.ids] >= self.limits.max_steps)
         self._retire(spent, MAX_STEPS)
@@ -143,11 +153,11 @@ class Run:
         """Raise the order until every trajectory can take its step; returns orders and steps (block, lane).
 
         A trajectory stops at the first order (of 4, 8, 12, ... and the highest) that reaches its end in
-        one step.
+        one step. Polynomials that are kept have all orders: a wire that is only read may need them.
         """
-        xp, c, dim, top = self.xp, self.c, self.series.dim, self.top
-        left = xp.abs(self.t_end - self.t)
-        scale = xp.maximum(largest(c[0][:, :dim], xp), self.settings.floor)
+        xp, c, top = self.xp, self.c, self.top
+        left = xp.abs(self.num.lead(self.t_end - self.t))
+        scale = xp.maximum(self._space(), self.settings.floor)
         weights = self._weights(scale)
         roots = [None, self._root(1, scale, weights)]
         order = xp.full(self.t.shape, top)
@@ -165,23 +175,23 @@ class Run:
             done = open_ & ((h >= left) | (k == top))
             order, step = xp.where(done, k, order), xp.where(done, h, step)
             open_ &= ~done
-            if not bool(open_.any()):
+            if not bool(open_.any()) and not self.settings.keep:
                 break
         return order, step
 
     def _weights(self, scale: Array) -> list[tuple[slice, Array]]:
         """How much more than others the entries of nonzero states count, per wire: scale / |state|."""
-        weights = []
+        weights, state = [], self.num.lead(self.c[0])
         for wire in self.series.circuit.integrals:
             if "0" not in wire.signs:
                 at = self.series.place(wire)
-                weights.append((at, self.xp.minimum(scale[:, None] / self.xp.abs(self.c[0][:, at]), LARGEST_WEIGHT)))
+                weights.append((at, self.xp.minimum(scale[:, None] / self.xp.abs(state[:, at]), LARGEST_WEIGHT)))
         return weights
 
     def _root(self, k: int, scale: Array, weights: list[tuple[slice, Array]]) -> Array:
         """(scale / |c_k|)**(1/k), the radius that order k suggests; inf for a zero term, 0 for a NaN."""
         xp = self.xp
-        magnitude = xp.abs(self.c[k][:, : self.series.dim])
+        magnitude = xp.abs(self.num.lead(self.c[k])[:, : self.series.dim])
         for at, weight in weights:
             magnitude[:, at] *= weight
         size = largest(magnitude, xp)
@@ -191,34 +201,36 @@ class Run:
     def _slope(self, powers: Array) -> Array:
         """h times the polynomial's derivative at the end of the step."""
         factors = powers * self.xp.arange(len(powers))[:, None, None]
-        return self.xp.einsum("kbil,kbl->bil", self.c[:0:-1, :, : self.series.dim], factors[:0:-1])
+        return self.num.evaluate(self.c[1:, :, : self.series.dim], factors[1:])
 
-    def _trusted(self, slope: Array, h: Array, order: Array) -> Array:
+    def _trusted(self, slope: Array, step: Array, order: Array) -> Array:
         """Whether the step's polynomial solves the equation at its far end, to 10 (order + 1) times the tolerance."""
-        xp, dim = self.xp, self.series.dim
+        xp, num, dim = self.xp, self.num, self.series.dim
         if not dim:
-            return xp.ones(h.shape, dtype=bool)
-        now = h[:, None] * self.c[1][:, :dim]
-        scale = xp.maximum(xp.abs(self.c[0][:, :dim]).max(axis=1), self.settings.floor)
-        allowed = 10 * (order + 1) * self.settings.tol * scale + 1e4 * EPS * (scale + xp.abs(now).max(axis=1))
-        return (xp.abs(slope - now).max(axis=1) <= allowed) & xp.isfinite(allowed)  # inf is no state to be at
+            return xp.ones(order.shape, dtype=bool)
+        now = self.c[1][:, :dim] * step[:, None]
+        scale, rate = xp.maximum(self._space(), self.settings.floor), xp.abs(num.lead(now)).max(axis=1)
+        allowed = 10 * (order + 1) * self.settings.tol * scale + 1e4 * num.unit * (scale + rate)
+        return (xp.abs(num.lead(slope - now)).max(axis=1) <= allowed) & xp.isfinite(allowed)  # inf is no state to be at
 
     def _length(self, h: Array, order: Array) -> Array:
         """Length of the step's piece of curve: Gauss-Legendre on |y'|, 4 nodes."""
         xp, dim = self.xp, self.series.dim
+        c = self.num.lead(self.c)
         total = xp.zeros(h.shape)
-        k = xp.arange(len(self.c))[:, None, None]
+        k = xp.arange(len(c))[:, None, None]
         for node, weight in zip((GAUSS[0] + 1) / 2, GAUSS[1] / 2, strict=True):
-            factors = (_powers(h * float(node), order, len(self.c), xp) * k)[1:] / float(node)
-            rate = xp.einsum("kbil,kbl->bil", self.c[1:, :, :dim], factors)  # h * y'
+            factors = (_powers(h * float(node), order, len(c), Doubles(xp)) * k)[1:] / float(node)
+            rate = xp.einsum("kbil,kbl->bil", c[1:, :, :dim], factors)  # h * y'
             total = total + float(weight) * xp.sqrt((rate * rate).sum(axis=1))
         return total
 
     def _polynomials(self, order: Array) -> Array:
-        """Coefficients of all outputs (block, lane, K + 1, m), zero above each trajectory's order."""
-        xp = self.xp
-        coefficients = xp.concatenate([self.c[:, :, self.series.place(w)] for w in self.settings.watch], axis=2)
-        return xp.where(self._used(order), coefficients, 0.0).transpose(1, 3, 0, 2)
+        """Coefficients of all watched wires (block, lane, K + 1, m)."""
+        coefficients = self.num.joined([self.c[:, :, self.series.place(w)] for w in self.settings.watch], axis=2)
+        finite = self.xp.isfinite(self.num.lead(coefficients))  # above the lane's own order one may have overflowed
+        self.num.clear(coefficients, ~(self._used(order) | finite))
+        return coefficients.transpose(1, 3, 0, 2)
 
     def _used(self, order: Array) -> Array:
         """Which orders each lane's step uses: (K + 1, block, 1, lane)."""
@@ -232,7 +244,7 @@ class Run:
         self.live = self.live & ~who
         readings = [lanes[:, self.series.place(w)] for w in self.settings.watch] or [lanes[:, :0]]
         self.results.end(
-            self.ids[who], code, self.t[who], lanes[:, : self.series.dim], self.xp.concatenate(readings, axis=1)
+            self.ids[who], code, self.t[who], lanes[:, : self.series.dim], self.num.joined(readings, axis=1)
         )
         self.limits.tell(len(lanes))
 
@@ -241,18 +253,19 @@ class Run:
         alive = int(self.live.sum())
         if alive > self.live.size // 2 or len(self.live) == 1:
             return
-        xp = self.xp
+        xp, num = self.xp, self.num
 
         def packed(array: Array) -> Array:
             return to_blocks(array.transpose(1, 0, 2)[:, self.live], xp)
 
-        self.inputs = {name: packed(value) for name, value in self.inputs.items()}
-        state = packed(self.c[0][:, : self.series.dim])
-        rows = [packed(a[:, None])[:, 0] for a in (self.t, self.t_end, self.cap, self.first_scale, self.ids)]
-        live = xp.zeros(rows[0].size, dtype=bool)
+        self.inputs = {name: num.each(packed, value) for name, value in self.inputs.items()}
+        state = num.each(packed, self.c[0][:, : self.series.dim])
+        self.t, self.t_end = (num.each(packed, a[:, None])[:, 0] for a in (self.t, self.t_end))
+        rows = self.cap, self.first_scale, self.ids
+        self.cap, self.first_scale, self.ids = (packed(row[:, None])[:, 0] for row in rows)
+        live = xp.zeros(self.ids.size, dtype=bool)
         live[:alive] = True
-        self.t, self.t_end, self.cap, self.first_scale, self.ids = rows
-        self.live = live.reshape(rows[0].shape)
+        self.live = live.reshape(self.ids.shape)
         self.c, self.rates = self.series.allocate(self.top, len(self.live))
         self.c[0][:, : self.series.dim] = state
         self.series.values(self.c, self.inputs, self.t, still=True)
@@ -262,17 +275,18 @@ class Run:
         """The polynomials kept."""
         if not self.settings.keep:
             return None
-        m = self.results.readings.shape[1]
-        shapes = (0,), (0,), (0,), (0, self.top + 1, m)
+        num, m = arithmetic(self.settings.precision, np), self.results.readings.shape[1]
         kept = [[host(part) for part in piece] for piece in self.pieces]
-        kept.append([np.zeros(shape, dtype=int if n == 0 else float) for n, shape in enumerate(shapes)])
-        return Pieces(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
+        kept.append([np.zeros(0, dtype=int), num.zeros((0,)), np.zeros(0), num.zeros((0, self.top + 1, m))])
+        ids, begin, step, coefficients = zip(*kept, strict=True)
+        return Pieces(np.concatenate(ids), num.joined(begin), np.concatenate(step), num.joined(coefficients))
 
 
-def _powers(h: Array, order: Array, count: int, xp: Any) -> Array:
+def _powers(h: Array, order: Array, count: int, num: Doubles) -> Array:
     """h**k for k < count, and 0 where k exceeds the lane's order."""
-    powers = xp.empty((count, *h.shape))
+    powers = num.zeros((count, *h.shape))
     powers[0] = 1.0
     for k in range(1, count):
         powers[k] = powers[k - 1] * h
-    return powers * (xp.arange(count)[:, None, None] <= order)
+    num.clear(powers, num.xp.arange(count)[:, None, None] > order)
+    return powers

@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
+from ..arguments import System, array_module, as_runnable, batch_inputs, end_times, reals
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
+from ..exact import exact_array
+from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
+from .arithmetic import Doubles, arithmetic
 from .choice import check, choose
+from .distribute import Job, distribute
+from .findings import Stage, events_of, extremes_of, gathered
+from .gather import mapped
+from .observation import Observation, observation
+from .observer import observing
 from .progress import shown
 from .results import REACHED, STOPPED, WALL_CLOCK, status_names
 from .series import Series
@@ -31,13 +40,18 @@ def solve(
     initial: Any = None,
     tol: float = 1e-12,
     atol: float | None = None,
+    precision: str = "double",
     dense: bool = False,
     length: bool = False,
     max_steps: int = 100_000,
     max_seconds: float | None = None,
     derivatives: bool | str | Sequence[str] = False,
+    events: Any = None,
+    extremes: Any = False,
     backend: str = "auto",
     method: str = "auto",
+    threads: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[float], None] | bool | None = None,
 ) -> Solution:
     """Integrate a system from 0 to t, for one input or a batch.
@@ -51,13 +65,18 @@ def solve(
         horizon is taken: a limit program runs until its bound says that `tol` is reached. A schedule always
         runs its phases.
     inputs : (n,) or (B, n) array, or a mapping from input name to such
-        float64; NumPy or CuPy. Arrays with more axes are flattened row by row.
+        float64; NumPy or CuPy. Arrays with more axes are flattened row by row. In double-double precision also
+        exact numbers (fractions, sympy and mpmath numbers) and `gpac.Pair`s; so are t and initial.
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
-    tol : float, between 1e-15 and 0.1
+    tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
+    precision : "double", "double-double" or "single"
+        The arithmetic: about 16, 31 or 7 digits. In the second, weights and start values enter with all digits,
+        and `solution.outputs_low` has what `solution.outputs` leaves out; give `tol` besides. The third is for
+        kernels on a CUDA device.
     dense : bool
         Keep the polynomials of the outputs on every step, for `solution.at(times)`.
     length : bool
@@ -69,11 +88,24 @@ def solve(
     derivatives : True, or names of inputs
         Solve the variational equations too: `solution.jacobian[name]`, (B, m, n), holds the derivatives of the
         outputs by the entries of an input, at the same end times. A PIVP's start values are "initial".
+    events : sequence of Event or wires, or a mapping from name to such, optional
+        Sign changes to be located: see `gpac.Event` and `solution.events`. In a schedule, times count over all
+        phases, and an event is looked for in every phase that has its wire.
+    extremes : True, or wires, output names, or a mapping from name to such
+        Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
+        `solution.extremes`. True means all outputs.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
         "auto" takes Taylor steps; a trajectory whose steps are held back by stability goes on with Radau, and
         `solution.engine` says so. "stiff" is "Radau"; it and the next two are SciPy's, one trajectory at a time.
+    threads : int, optional
+        Threads of the compiled engine. Default: one for each processor, but one in each worker of an executor.
+    executor : concurrent.futures.Executor, optional
+        Solve on its workers, which have this package: processes, `dask.distributed.Client.get_executor()`,
+        `mpi4py.futures`. The batch is cut into pieces. A piece whose worker is lost is sent again; if it is lost
+        three times, `WorkerError` is raised. On processors of one kind the bits are those of one machine;
+        `solution.engine` tells of several kinds.
     progress : callable or True, optional
         Called with the fraction of trajectories done; True shows a bar on standard error.
 
@@ -92,26 +124,31 @@ def solve(
     >>> round(float(gpac.solve(gpac.PIVP({y: y}, {y: 1}), t=1).outputs[0]), 12)
     2.718281828459
     """
-    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length)
-    limits = _limits(max_steps, max_seconds)
+    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length, precision)
+    limits = _limits(max_steps, max_seconds, threads)
     if derivatives:
         from .sensitivity import sensitivities
 
+        if events is not None or extremes:
+            raise GpacError("derivatives are solved for without events or extremes; ask for those in a second call")
         if np.ndim(t) == 2:
             raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
         plain = partial(
             solve,
             tol=tol,
             atol=atol,
+            precision=precision,
             dense=dense,
             length=length,
             max_steps=max_steps,
             max_seconds=max_seconds,
             backend=backend,
             method=method,
+            threads=threads,
+            executor=executor,
             progress=progress,
         )
-        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend)
+        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend, precision)
         return replace(solution, jacobian=jacobian)
     runnable = as_runnable(system, initial)
     if initial is not None:
@@ -119,21 +156,38 @@ def solve(
             raise GpacError("a PIVP takes initial=, not inputs= besides")
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
-    check(backend, method)
-    arrays, batch = batch_inputs(runnable, inputs, xp)
-    t, grid = _grid(t, xp)
+    check(backend, method, precision)
+    arrays, batch = batch_inputs(runnable, inputs, xp, precision)
+    t, grid = _grid(t, xp, precision)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
     if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
-        arrays = {name: xp.repeat(a, t_count, axis=1) for name, a in arrays.items()}
+        arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
+    asked = observation(system, runnable, events, extremes)
+    if asked and precision != "double":
+        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     with shown(progress) as told:
-        job = _Job(settings, limits, backend, method, xp, told)
+        if executor is not None and asked:
+            raise GpacError(
+                "events and extremes are found on one machine: leave executor out, or cut the batch yourself"
+            )
+        if executor is not None and count:
+            options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length}
+            options |= {"max_steps": max_steps, "backend": backend, "method": method, "threads": threads or 1}
+            options["precision"] = precision
+            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
+            solution = distribute(executor, todo, told)
+            return mapped(solution, lambda a: a[0]) if batch is None else solution
+        job = _Job(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
             parts = _run_schedule(runnable, t, arrays, count, job)
         else:
-            parts = _run_circuit(runnable, arrays, end_times(runnable, t, arrays, count, settings.tol, xp), job)
+            parts = _run_circuit(runnable, arrays, ends, job)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
+    if asked:
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
 
@@ -147,59 +201,84 @@ class _Job:
     method: str
     xp: Any
     progress: Callable[[float], None] | None
+    observation: Observation | None
 
 
-def _settings(tol: float, atol: float | None, keep: bool, length: bool) -> Settings:
-    if not (isinstance(tol, (float, int)) and 4 * EPS <= tol <= 0.1):
-        raise NumberError(
-            f"tol must lie between {4 * EPS:.2g} (what float64 has) and 0.1, got {tol!r}; for more use gpac.prove"
-        )
+LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
+"""What the arithmetics have."""
+
+
+def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
+    if precision not in LEAST_TOL:
+        raise GpacError(f"expected precision 'double', 'double-double' or 'single', got {precision!r}")
+    if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
+        has = " and ".join(f"{least:.2g} (precision={name!r})" for name, least in LEAST_TOL.items())
+        raise NumberError(f"tol must lie between {has} and 0.1, got {tol!r}; for more digits use gpac.prove")
     atol = tol if atol is None else atol
     if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
         raise NumberError(f"atol must be positive and finite, got {atol!r}")
-    return Settings(float(tol), float(atol), (), bool(keep), bool(length))
+    return Settings(float(tol), float(atol), (), bool(keep), bool(length), precision)
 
 
-def _limits(max_steps: int, max_seconds: float | None) -> Limits:
+def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
     if not max_steps >= 1:
         raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
+    if threads is not None and not threads >= 1:
+        raise NumberError(f"threads must be at least 1, got {threads!r}")
+    limits = Limits(int(max_steps), threads=threads)
     if max_seconds is None:
-        return Limits(int(max_steps))
+        return limits
     if not max_seconds > 0:
         raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
-    return Limits(int(max_steps), time.monotonic() + float(max_seconds))
+    return replace(limits, deadline=time.monotonic() + float(max_seconds))
 
 
-def _grid(t: Any, xp: Any) -> tuple[Any, Any]:
+def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     """End times, and the grid (1, q) or (B, q) where t has two axes."""
     if np.ndim(t) != 2:
         return t, None
-    grid = np.asarray(host(t), dtype=float)
-    if not grid.size or not np.isfinite(grid).all():
+    grid = reals(t if isinstance(t, list) else host(t), "a grid t", np, precision)
+    times = leading(grid)
+    if not times.size or not np.isfinite(times).all():
         raise NumberError("a grid t must have finite times in it, at least one per row")
-    sign = np.where(grid[:, -1:] < 0, -1.0, 1.0)
-    if (sign * grid < 0).any() or (np.diff(sign * grid, axis=1) < 0).any():
+    sign = np.where(times[:, -1:] < 0, -1.0, 1.0)
+    if (sign * times < 0).any() or (np.diff(sign * times, axis=1) < 0).any():
         raise NumberError("the times of a grid must lie on one side of 0 and be ordered away from it")
     ends = grid[:, -1]
-    return (float(ends[0]) if len(ends) == 1 else xp.asarray(ends)), grid
+    return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
+
+
+def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
+    """The solution with what was found along the way."""
+    m = solution.outputs.shape[-1]
+    events = events_of(asked, stages, m) if asked.events else None
+    extremes = extremes_of(asked, stages, count, single) if asked.extremes else None
+    return replace(solution, events=events, extremes=extremes)
 
 
 def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
     """The outputs at the times of a grid in place of those at its end."""
-    values = solution.at(grid if np.ndim(solution.t) else grid[0])
+    times = grid if np.ndim(solution.t) else grid[0]
+    pairs = solution.pair_at(times) if isinstance(grid, Pair) else None
+    values = solution.at(times) if pairs is None else pairs.high
     named, at = {}, 0
     for name, old in solution.named.items():
         named[name] = values[..., at : at + old.shape[-1]]
         at += old.shape[-1]
-    return replace(solution, outputs=values, named=named, dense=solution.dense if dense else None)
+    low = pairs and pairs.low
+    return replace(solution, outputs=values, outputs_low=low, named=named, dense=solution.dense if dense else None)
 
 
-def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
+def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: bool = True) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = job.xp, len(ends)
     settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    choice = choose(circuit, settings, xp, job.backend, job.method)
-    series = Series(circuit, xp)
+    chosen = partial(choose, xp=xp, backend=job.backend, method=job.method)
+    if job.observation is None:
+        choice = chosen(circuit, settings)
+    else:
+        choice = observing(circuit, settings, job.observation, last, chosen)
+    series = Series(circuit, xp, settings.precision)
     done = 0
 
     def told(ended: int) -> None:
@@ -214,7 +293,7 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     def advance(some: slice) -> Advance:
         count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
-        piece = Batch(given, series.start(given, count), xp.zeros(count), ends[some])
+        piece = Batch(given, series.start(given, count), series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
             return choice.engine.advance(piece, limits)
@@ -225,7 +304,8 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job) -> dict:
     engine = str(choice)
     if size < choice.engine.piece:
         engine += f"; memory held {size} trajectories at a time"
-    return _gathered(parts, circuit, settings, xp) | {"engine": engine}
+    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": stages}
 
 
 def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
@@ -253,48 +333,59 @@ def _end_code(parts: list[Advance], limits: Limits) -> int | None:
 def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
     """A piece that was never begun."""
     count = len(piece.t)
+    num = arithmetic(settings.precision, np)
     nothing, zeros = np.full(count, np.nan), np.zeros(count)
     m = sum(w.size for w in settings.watch)
-    size = np.abs(host(piece.state)).max(axis=0, initial=0.0)
-    none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, 1, m))) if settings.keep else None
-    readings = np.full((m, count), np.nan)
+    size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
+    begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
+    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
+    readings = num.zeros((m, count))
+    readings[...] = np.nan
     return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
 
 
 def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: Any) -> dict:
     m = sum(w.size for w in circuit.outputs.values())
+    num = arithmetic(settings.precision, xp)
     rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
     out: dict[str, Any] = {}
     for field, (name, width) in rows.items():
-        out[field] = xp.concatenate([xp.zeros((0, width)), *(xp.asarray(getattr(p, name)).T for p in parts)])
-    for field in ("code", "t", "steps", "orders", "length", "space"):
+        out[field] = num.joined([num.zeros((0, width)), *(each_part(xp.asarray, getattr(p, name)).T for p in parts)])
+    out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
+    for field in ("code", "steps", "orders", "length", "space"):
         out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
     out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
-    out["dense"] = _dense(parts, host(out["t"]), m) if settings.keep else None
+    out["dense"] = _dense(parts, host(leading(out["t"])), m, settings.precision) if settings.keep else None
     return out
 
 
-def _dense(parts: list[Advance], end: np.ndarray, m: int) -> Dense:
+def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Dense:
     """Steps of all pieces, as one."""
+    num = arithmetic(precision, np)
     ids, first, top = [np.zeros(0, dtype=int)], 0, 1
     kept = [p.pieces for p in parts if p.pieces is not None]
     for piece, part in zip(kept, parts, strict=True):
         ids.append(piece.ids + first)
         first += len(part.code)
         top = max(top, piece.coefficients.shape[1])
-    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in kept]
-    begin = np.concatenate([np.zeros(0), *(p.begin for p in kept)])
+    coefficients = num.zeros((sum(len(p.ids) for p in kept), top, m))
+    at = 0
+    for p in kept:
+        coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
+        at += len(p.ids)
+    begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
     step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
-    return Dense.of(Pieces(np.concatenate(ids), begin, step, np.concatenate([np.zeros((0, top, m)), *padded])), end)
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
 
 
 def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
     """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
     if t is not None and (np.ndim(t) or t != schedule.duration):
         raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
-    xp = job.xp
+    xp, num = job.xp, arithmetic(job.settings.precision, job.xp)
     values = dict(inputs)
     total: dict = {}
+    stages: list[Stage] = []
     alive = xp.arange(count)
     for number, phase in enumerate(schedule.phases):
 
@@ -303,45 +394,54 @@ def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Jo
                 job.progress((number + fraction) / len(schedule.phases))
 
         needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
-        ends = xp.full(len(alive), float(phase.duration))
-        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told))
+        ends = num.zeros((len(alive),))
+        ends[...] = num.numbers(exact_array([phase.duration]))
+        last = phase is schedule.phases[-1]
+        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told), last)
+        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
+        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
         at = 0
         for name, wire in phase.circuit.outputs.items():
-            values[name] = xp.full((wire.size, count), xp.nan)
+            values[name] = num.zeros((wire.size, count))
+            values[name][...] = xp.nan
             values[name][:, alive] = part["outputs"].T[at : at + wire.size]
             at += wire.size
-        total = _after(total, part, alive, count, xp)
+        total = _after(total, part, alive, count, num)
         alive = alive[part["code"] == REACHED]
-    return total
+    return total | {"stages": stages}
 
 
-def _after(total: dict, part: dict, alive: Any, count: int, xp: Any) -> dict:
+def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dict:
     """Add one phase's figures to those of the phases before."""
     if not total:
         return part
     out = dict(total)
     for name in ("t", "steps", "orders", "length"):
         out[name] = total[name].copy()
-        out[name][alive] += part[name]
+        out[name][alive] = out[name][alive] + part[name]
     out["space"] = total["space"].copy()
-    out["space"][alive] = xp.maximum(out["space"][alive], part["space"])
+    out["space"][alive] = num.xp.maximum(out["space"][alive], part["space"])
     out["code"] = total["code"].copy()
     out["code"][alive] = part["code"]
+    if not out["engine"].endswith(part["engine"]):
+        out["engine"] += f"; then {part['engine']}"
     for name in ("states", "outputs"):
-        out[name] = xp.full((count, part[name].shape[1]), xp.nan)
+        out[name] = num.zeros((count, part[name].shape[1]))
+        out[name][...] = num.xp.nan
         out[name][alive] = part[name]
     if part["dense"] is not None:
-        later = total["t"].max() if count else 0.0
-        out["dense"] = part["dense"].placed(host(alive), count, float(later))
+        later = total["t"][leading(total["t"]).argmax()] if count else 0.0
+        out["dense"] = part["dense"].placed(host(alive), count, host(later))
     return out
 
 
 def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, xp: Any) -> Solution:
     named, at = {}, 0
     for name, wire in outputs.items():
-        named[name] = parts["outputs"][:, at : at + wire.size]
+        named[name] = leading(parts["outputs"])[:, at : at + wire.size]
         at += wire.size
-    figures = {n: parts[n] for n in ("outputs", "states", "t", "steps", "length", "space")}
+    figures = {n: leading(parts[n]) for n in ("outputs", "states", "t", "steps", "length", "space")}
+    figures |= {f"{n}_low": parts[n].low for n in ("outputs", "states", "t") if isinstance(parts[n], Pair)}
     figures["orders"] = parts["orders"] / xp.maximum(parts["steps"], 1)
     status = status_names(parts["code"])
     if single:

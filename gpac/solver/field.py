@@ -9,6 +9,7 @@ import numpy as np
 from ..circuit import Circuit
 from ..transform.rates import rate_name, rates, state_name
 from ..transform.tangent import derivative_name, tangent
+from .right import RightSide
 from .series import LANES, Series, from_blocks, to_blocks
 from .task import Batch
 
@@ -25,6 +26,7 @@ class Field:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit, self.series = circuit, Series(circuit, np)
+        self.right = RightSide(self.series)
         self.places = [self.series.place(w) for w in circuit.integrals]
 
     @cached_property
@@ -40,12 +42,12 @@ class Field:
         """y' of every trajectory where it is: (dim, B)."""
         count = len(batch.t)
         state, t = to_blocks(batch.state, np), to_blocks(batch.t[None], np)[:, 0]
+        given = {name: to_blocks(a, np) for name, a in batch.inputs.items()}
         c, slack = self.series.allocate(1, len(t))
         c[0][:, : self.series.dim] = state
         with np.errstate(all="ignore"):
-            self.series.values(c, {n: to_blocks(a, np) for n, a in batch.inputs.items()}, t, still=True)
-            self.series.order(c, slack, 1)
-        return from_blocks(c[1][:, : self.series.dim], count, np)
+            self.series.values(c, given, t, still=True)
+            return from_blocks(self.right(c, slack, given, t), count, np)
 
     def at(self, inputs: dict[str, np.ndarray]) -> Trajectory:
         """The field of the trajectory with these inputs, name to (size,)."""
@@ -65,13 +67,10 @@ class Trajectory:
 
     def rate(self, t: float, y: np.ndarray) -> np.ndarray:
         """y' at time t of the state y (dim,)."""
-        series = self.field.series
         self.clock[...] = t
         self.c[0][0, : self.dim] = y[:, None]
         with np.errstate(all="ignore"):
-            series.values(self.c, self.inputs, self.clock, still=False)
-            series.order(self.c, self.slack, 1)
-        return self.c[1][0, : self.dim, 0].copy()
+            return self.field.right(self.c, self.slack, self.inputs, self.clock)[0, :, 0].copy()
 
     def jacobian(self, t: float, y: np.ndarray) -> np.ndarray:
         """df_i/dy_j at time t and state y: (dim, dim)."""

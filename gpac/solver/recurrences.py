@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..circuit import Circuit, driving, time_degrees
-from ..exact import to_floats
+from ..exact import to_doubles, to_floats
 from ..wire import Integral, Linear, Product, Time, Wire
 
 
@@ -125,7 +125,7 @@ class Recurrences:
     Attributes
     ----------
     operations : in the order of evaluation; `Increase` first, since it reads the order below
-    data : float64 table of all weights
+    data : float64 table of all weights, in double-double precision (weights, 2) with what their doubles leave out
     index : int64 table of sparse structure
     states : Operand of every integrator, side by side in the order of the circuit's state
     nonzero : entries of the state that are proven never zero
@@ -165,15 +165,27 @@ class Recurrences:
         """Places of the series of the watched entries that move."""
         return tuple(w.series + e for w in self.watched if not w.still for e in range(w.size))
 
+    @property
+    def moving_runs(self) -> tuple[tuple[int, int, int], ...]:
+        """The same in runs of neighbours: number of the first watched entry, its place, and how many they are."""
+        runs: list[tuple[int, int, int]] = []
+        for number, place in enumerate(self.moving_watched):
+            first, at, size = runs[-1] if runs else (0, -1, 0)
+            if runs and at + size == place:
+                runs[-1] = (first, at, size + 1)
+            else:
+                runs.append((number, place, 1))
+        return tuple(runs)
 
-def recurrences(circuit: Circuit, watch: Iterable[Wire] = ()) -> Recurrences:
+
+def recurrences(circuit: Circuit, watch: Iterable[Wire] = (), precision: str = "double") -> Recurrences:
     """Lower a circuit; the polynomials of the wires `watch` are to be kept."""
-    return _Lowering(circuit, tuple(watch)).result()
+    return _Lowering(circuit, tuple(watch), precision).result()
 
 
 class _Lowering:
-    def __init__(self, circuit: Circuit, watch: tuple[Wire, ...]) -> None:
-        self.circuit = circuit
+    def __init__(self, circuit: Circuit, watch: tuple[Wire, ...], precision: str) -> None:
+        self.circuit, self.precision = circuit, precision
         self.degree = time_degrees(circuit)
         self.watch = tuple(circuit.source(w) for w in watch)
         needed = driving(circuit) | self._behind(self.watch)
@@ -247,7 +259,7 @@ class _Lowering:
         if isinstance(u, Linear) and u.bias is None and len(u.terms) == 1:
             matrix, x = u.terms[0]
             if self.circuit.source(x) is v and not hasattr(matrix, "tocsr") and matrix.ndim < 2:
-                return np.atleast_1d(to_floats(matrix))
+                return np.atleast_1d(matrix)
         return None
 
     def result(self) -> Recurrences:
@@ -262,7 +274,7 @@ class _Lowering:
         now, series, rates = self.sizes
         return Recurrences(
             tuple(_used(first + rest, states, watched)),
-            np.concatenate([np.zeros(0), *self.data]),
+            np.concatenate([np.zeros(0), *self.data] if self.precision == "double" else [np.zeros((0, 2)), *self.data]),
             np.concatenate([np.zeros(0, dtype=np.int64), *self.index]),
             states,
             nonzero,
@@ -283,8 +295,9 @@ class _Lowering:
         return Operand(self.parameters[wire], wire.size, 0, still=True)
 
     def _store(self, numbers: np.ndarray) -> int:
-        at = self.data_size
-        self.data.append(np.ascontiguousarray(numbers, dtype=float).reshape(-1))
+        """Put exact numbers into the table; returns their place."""
+        at, flat = self.data_size, numbers.reshape(-1)
+        self.data.append(to_floats(flat) if self.precision == "double" else np.stack(to_doubles(flat), axis=1))
         self.data_size += numbers.size
         return at
 
@@ -301,7 +314,7 @@ class _Lowering:
             return Clock(out)
         if isinstance(wire, Linear):
             terms = tuple(self._term(m, x) for m, x in wire.terms)
-            return Sum(out, terms, self._store(to_floats(wire.bias)) if wire.bias is not None else -1)
+            return Sum(out, terms, self._store(wire.bias) if wire.bias is not None else -1)
         if isinstance(wire, Product):
             left, right = self._operand(wire.left), self._operand(wire.right)
             if wire.einsum is None:
@@ -330,13 +343,12 @@ class _Lowering:
         if hasattr(matrix, "tocsr"):
             rows = matrix.tocsr()
             return Term("sparse", operand, self._store(rows.data), self._store_index(rows.indptr, rows.indices))
-        numbers = to_floats(matrix)
-        if numbers.ndim == 0:
-            if abs(float(numbers)) == 1:
-                return Term("plus" if numbers > 0 else "minus", operand)
-            return Term("scalar", operand, self._store(numbers))
-        kind = "diagonal" if numbers.ndim == 1 else "dense"
-        return Term(kind, operand, self._store(numbers))
+        if matrix.ndim == 0:
+            if abs(matrix[()]) == 1:
+                return Term("plus" if matrix > 0 else "minus", operand)
+            return Term("scalar", operand, self._store(matrix))
+        kind = "diagonal" if matrix.ndim == 1 else "dense"
+        return Term(kind, operand, self._store(matrix))
 
 
 def _used(operations: list[Operation], states: tuple[Operand, ...], watched: tuple[Operand, ...]) -> list[Operation]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from .arithmetic import Doubles
 from .solution import CODES, host
 from .task import Advance, Pieces
 
@@ -17,12 +19,13 @@ REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED, WALL_CLOCK, EVENT = range(len(C
 class Results:
     """What is known of each trajectory so far, in the order of the batch."""
 
-    def __init__(self, xp: Any, batch: int, dim: int, m: int) -> None:
-        self.xp = xp
+    def __init__(self, num: Doubles, batch: int, dim: int, m: int) -> None:
+        self.xp = xp = num.xp
         self.code = xp.full(batch, STOPPED)
-        self.t = xp.zeros(batch)
-        self.states = xp.full((batch, dim), xp.nan)
-        self.readings = xp.full((batch, m), xp.nan)
+        self.t = num.zeros((batch,))
+        self.states = num.zeros((batch, dim))
+        self.readings = num.zeros((batch, m))
+        self.states[...] = self.readings[...] = math.nan
         self.steps = xp.zeros(batch, dtype=xp.int64)
         self.orders = xp.zeros(batch)
         self.length = xp.zeros(batch)

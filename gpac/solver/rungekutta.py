@@ -17,8 +17,10 @@ import numpy as np
 
 from ..circuit import Circuit
 from . import readings
+from .arithmetic import Doubles
 from .dop853 import CONTINUOUS, FIFTH, STAGES, THIRD, C
 from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .right import RightSide
 from .series import LANES, Array, Series, largest, to_blocks
 from .solution import host
 from .task import EPS, Advance, Batch, Limits, Pieces, Settings
@@ -64,7 +66,7 @@ class Run:
 
     def __init__(self, series: Series, batch: Batch, settings: Settings, limits: Limits) -> None:
         self.series, self.settings, self.limits, self.xp = series, settings, limits, series.xp
-        self.dense = settings.keep or settings.length
+        self.dense, self.right = settings.keep or settings.length, RightSide(series)
         xp, count = self.xp, len(batch.t_end)
         self.inputs = {name: to_blocks(value, xp) for name, value in batch.inputs.items()}
         self.t, self.t_end, self.ids = (
@@ -72,7 +74,7 @@ class Run:
         )
         self.live = xp.arange(self.t.size).reshape(self.t.shape) < count  # others only fill the last block
         self.state = to_blocks(batch.state, xp)
-        self.results = Results(xp, count, series.dim, sum(w.size for w in settings.watch))
+        self.results = Results(Doubles(xp), count, series.dim, sum(w.size for w in settings.watch))
         self.pieces: list[tuple[Array, ...]] = []
         self.degree = readings.degree(series.circuit, settings.watch, len(POWERS) - 1)
         self._allocate()
@@ -107,9 +109,7 @@ class Run:
     def _rates(self, t: Array, state: Array, out: Array) -> None:
         """y' at time t (block, lane) of states (block, dim, lane)."""
         self.c[0][:, : self.series.dim] = state
-        self.series.values(self.c, self.inputs, t, still=False)
-        self.series.order(self.c, self.slack, 1)
-        out[...] = self.c[1][:, : self.series.dim]
+        out[...] = self.right(self.c, self.slack, self.inputs, t)
 
     def _sum(self, weights: dict[int, float]) -> Array:
         """Stages times weights, one after the other: no bit depends on the number of blocks."""
@@ -137,7 +137,7 @@ class Run:
         error = self._error(new, h)
         good = self.live & (error <= 1)
         ended = good & last
-        lanes = self._readings() if bool(ended.any()) else None
+        lanes = self._readings(t_new) if bool(ended.any()) else None
         length = self._extend(new, h, good) if self.dense else xp.zeros(h.shape)
         factor = xp.clip(SAFETY * error ** (-1 / ORDER), SHRINK, xp.where(good, GROW, 1.0))
         self.h = xp.abs(h) * xp.where(xp.isfinite(error), factor, SHRINK)
@@ -188,6 +188,8 @@ class Run:
     def _first_step(self) -> Array:
         """A step by the sizes of y, y' and y'' (section II.4)."""
         xp, allowed = self.xp, self._allowed()
+        if not self.series.dim:
+            return xp.abs(self.t_end - self.t)
         size = self._norm(self.state, self.state) / allowed
         rate = self._norm(self.stages[0], self.state) / allowed
         left = xp.abs(self.t_end - self.t)
@@ -230,8 +232,9 @@ class Run:
             total = total + float(weight) * self.xp.sqrt((rate * rate).sum(axis=1))
         return total
 
-    def _readings(self) -> Array:
-        """The watched wires where the last stage was evaluated: (block, lane, m)."""
+    def _readings(self, t: Array) -> Array:
+        """The watched wires at time t where the last stage was evaluated: (block, lane, m)."""
+        self.series.values(self.c, self.inputs, t, still=False)
         found = [self.c[0][:, self.series.place(w)] for w in self.settings.watch] or [self.c[0][:, :0]]
         return self.xp.concatenate(found, axis=1).transpose(0, 2, 1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..arguments import System, array_module, as_runnable, batch_inputs, end_times
 from ..circuit import Circuit
 from ..errors import GpacError, ShapeError
-from ..exact import to_floats
+from ..pair import each_part
 from ..pivp import PIVP
 from ..schedule import Schedule
 from ..transform.tangent import derivative_name, tangent
@@ -37,12 +38,13 @@ def sensitivities(
     solve: Solve,
     tol: float,
     backend: str = "auto",
+    precision: str = "double",
 ) -> tuple[Solution, dict[str, Array]]:
     """Solve a system and its variational equations.
 
     Parameters
     ----------
-    system, t, inputs, initial, tol, backend
+    system, t, inputs, initial, tol, backend, precision
         As in `gpac.solve`. Derivatives are taken at fixed end times.
     names : True, or names of inputs
         What to differentiate by; True means all inputs. The start values of a PIVP are its input "initial"; left
@@ -75,21 +77,20 @@ def sensitivities(
     runnable, inputs = _with_free_start(system, inputs, initial)
     names = _checked(runnable, names)
     xp = array_module(inputs, backend)
-    arrays, batch = batch_inputs(runnable, inputs, xp)
+    arrays, batch = batch_inputs(runnable, inputs, xp, precision)
     single = batch is None and np.ndim(t) != 1
     count = (1 if batch is None else batch) if batch is not None or single else len(t)
-    arrays = {name: xp.broadcast_to(a, (len(a), count)) for name, a in arrays.items()}
-    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, tol, xp)
+    arrays = {n: each_part(lambda p: xp.broadcast_to(p, (len(p), count)), a) for n, a in arrays.items()}
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, tol, xp, precision)
 
     sizes = {name: runnable.inputs[name] for name in names}
     n, m = sum(sizes.values()), sum(w.size for w in runnable.outputs.values())
     runs = -(-n // min(n, max(1, WIDTH // _width(runnable))))
     labels = [f"d{k + 1}" for k in range(-(-n // runs))]
     varied = tangent(runnable, names, labels)
-    given = {name: xp.repeat(a.T, runs, axis=0) for name, a in arrays.items()} | _directions(
-        varied, sizes, labels, runs, count, xp
-    )
-    times = ends if isinstance(runnable, Schedule) else xp.repeat(ends, runs)
+    given = {n: each_part(partial(xp.repeat, repeats=runs, axis=0), a.T) for n, a in arrays.items()}
+    given |= _directions(varied, sizes, labels, runs, count, xp)
+    times = ends if isinstance(runnable, Schedule) else each_part(partial(xp.repeat, repeats=runs), ends)
     run = solve(varied, times, given)
 
     found = run.outputs.reshape(count, runs, 1 + len(labels), m)[:, :, 1:]
@@ -108,7 +109,7 @@ def _with_free_start(system: System, inputs: Any, initial: Any) -> tuple[Circuit
         return as_runnable(system, initial), inputs
     if inputs is not None:
         raise GpacError("a PIVP takes initial=, not inputs=")
-    start = to_floats(np.array(system.initial, dtype=object)) if initial is None else initial
+    start = np.array(system.initial, dtype=object) if initial is None else initial
     return as_runnable(system, start), {"initial": start}
 
 
@@ -167,6 +168,8 @@ def _alone(run: Solution, varied: Circuit | Schedule, runnable: Circuit | Schedu
     states = [i for wire in _phases(runnable)[-1].integrals for i in places[wire]]
     figures = {name: getattr(run, name) for name in ("t", "steps", "orders", "length", "space", "status")}
     figures |= {"outputs": run.outputs[:, :m], "states": run.states[:, states]}
+    if run.outputs_low is not None and run.states_low is not None:
+        figures |= {"outputs_low": run.outputs_low[:, :m], "states_low": run.states_low[:, states], "t_low": run.t_low}
     named = {name: run.named[name] for name in runnable.outputs}
     if single:
         figures = {name: a[0] for name, a in figures.items()}

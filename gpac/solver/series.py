@@ -7,16 +7,16 @@ alone or among a million. The array module (numpy or cupy) is the one of the arr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit, driving, time_degrees
-from ..elementary import TABLE
-from ..exact import to_floats
 from ..graph import operands
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
+from .arithmetic import arithmetic
 
 LANES = 16
 """Trajectories per block: wide enough for matrix products, narrow enough for a single trajectory."""
@@ -32,6 +32,8 @@ class Series:
     circuit : Circuit
     xp : module
         numpy or cupy.
+    precision : "double" or "double-double"
+        With the second, all arrays of numbers are `gpac.pair.Pair`s.
 
     Attributes
     ----------
@@ -39,15 +41,16 @@ class Series:
         Entries over all units; the first `dim` of them are the state.
     """
 
-    def __init__(self, circuit: Circuit, xp: Any) -> None:
+    def __init__(self, circuit: Circuit, xp: Any, precision: str = "double") -> None:
         self.circuit, self.xp, self.dim = circuit, xp, circuit.dim
+        self.num = arithmetic(precision, xp)
         self._place = self._places()
         self.width = sum(w.size for w in circuit.wires)
         self._degree = time_degrees(circuit)
         self._variables = self._rate_places()
-        self._matrices = {w: [(_to_device(m, xp), circuit.source(x)) for m, x in w.terms] for w in self._linears()}
+        self._matrices = {w: [(self.num.matrix(m), circuit.source(x)) for m, x in w.terms] for w in self._linears()}
         self._driving = driving(circuit)
-        self._bias = {w: _column(w.bias, xp) for w in self._linears() if w.bias is not None}
+        self._bias = {w: self._column(w.bias) for w in self._linears() if w.bias is not None}
 
     def _linears(self) -> list[Linear]:
         return [w for w in self.circuit.wires if isinstance(w, Linear)]
@@ -75,8 +78,8 @@ class Series:
         """Zeroed coefficients (orders + 1, blocks, width, LANES) and rates of variables beside them."""
         shape = (orders + 1, blocks)
         return (
-            self.xp.zeros((*shape, self.width, LANES)),
-            self.xp.zeros((*shape, self.rate_width, LANES)),
+            self.num.zeros((*shape, self.width, LANES)),
+            self.num.zeros((*shape, self.rate_width, LANES)),
         )
 
     def place(self, wire: Wire) -> slice:
@@ -93,22 +96,22 @@ class Series:
 
     def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
         """Values of wires at t = 0; of the other units only those that they need are looked at."""
-        xp = self.xp
-        parts = [xp.zeros((sum(w.size for w in wires), 0))]
+        xp, num = self.xp, self.num
+        parts = [num.zeros((sum(w.size for w in wires), 0))]
         needed = self._behind(wires)
         for low in range(0, batch if wires else 0, 1024 * LANES):
             count = min(batch - low, 1024 * LANES)
-            blocks = {n: to_blocks(a[:, low : low + count], xp) for n, a in inputs.items()}
-            c = xp.empty((1, -(-count // LANES), self.width, LANES))
+            blocks = {n: num.each(partial(to_blocks, xp=xp), a[:, low : low + count]) for n, a in inputs.items()}
+            c = num.zeros((1, -(-count // LANES), self.width, LANES))
             with np.errstate(all="ignore"):
                 for wire in needed:
                     if isinstance(wire, Integral):
                         c[0][:, self._place[wire]] = self._initial(wire, c)
                     else:
                         self._value(wire, c, blocks, None)
-            found = xp.concatenate([c[0][:, self._place[w]] for w in wires], axis=1)
-            parts.append(from_blocks(found, count, xp))
-        return xp.concatenate(parts, axis=1) if wires else xp.zeros((0, batch))
+            found = num.joined([c[0][:, self._place[w]] for w in wires], axis=1)
+            parts.append(num.each(partial(from_blocks, batch=count, xp=xp), found))
+        return num.joined(parts, axis=1) if wires else num.zeros((0, batch))
 
     def _behind(self, wires: list[Wire]) -> list[Wire]:
         """The wires and what their values at t = 0 are made of, in the order of evaluation."""
@@ -124,24 +127,34 @@ class Series:
                     stack += [self.circuit.source(x) for x in operands(wire)]
         return [w for w in self.circuit.wires if w in found]
 
-    def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool) -> None:
-        """Write order 0 of every unit from the state c[0][:, :dim] at time t (block, lane).
+    def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool, only: Set[Wire] | None = None) -> None:
+        """Write order 0 of every unit (or `only` of some) from the state c[0][:, :dim] at time t (block, lane).
 
         With `still`, units that are constant in time are written too (they need it only once).
         """
         for wire in self.circuit.wires:
+            if only is not None and wire not in only:
+                continue
             if not isinstance(wire, Integral) and (still or self._degree[wire] > 0):
                 self._value(wire, c, inputs, t)
 
-    def order(self, c: Array, rates: Array, k: int, readings: bool = False, states: bool = True) -> None:
+    def order(
+        self,
+        c: Array,
+        rates: Array,
+        k: int,
+        readings: bool = False,
+        states: bool = True,
+        only: Set[Wire] | None = None,
+    ) -> None:
         """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them.
 
-        Without `states`, those of the integrators are taken as they are.
+        Without `states`, those of the integrators are taken as they are; `only` some units may be asked for.
         """
         for wire in self.circuit.wires:
             if self._degree[wire] < k or not (readings or wire in self._driving):
                 continue
-            if isinstance(wire, Integral) and not states:
+            if (isinstance(wire, Integral) and not states) or (only is not None and wire not in only):
                 continue
             at = self._place[wire]
             if isinstance(wire, Linear):
@@ -153,18 +166,20 @@ class Series:
             else:
                 c[k][:, at] = 1.0 if k == 1 else 0.0  # time
             if wire in self._variables:
-                self.xp.multiply(c[k][:, at], float(k), out=rates[k][:, self._variables[wire]])
+                rates[k][:, self._variables[wire]] = c[k][:, at] * float(k)
 
     def _initial(self, wire: Integral, c: Array) -> Array:
         if not isinstance(wire.initial, Start):
-            return _column(wire.initial, self.xp)
-        x = c[0][:, self.place(wire.initial.wire)]
-        return TABLE[wire.initial.function].arrays(self.xp, x, *wire.initial.parameters)
+            return self._column(wire.initial)
+        return self.num.start(wire.initial, c[0][:, self.place(wire.initial.wire)])
+
+    def _column(self, values: Any) -> Array:
+        return self.num.numbers(values)[:, None]
 
     def _value(self, wire: Wire, c: Array, inputs: dict[str, Array], t: Array | None) -> None:
         out = c[0][:, self._place[wire]]
         if isinstance(wire, Constant):
-            out[...] = _column(wire.values, self.xp)
+            out[...] = self._column(wire.values)
         elif isinstance(wire, Input):
             out[...] = inputs[wire.key]
         elif isinstance(wire, Time):
@@ -172,7 +187,7 @@ class Series:
         elif isinstance(wire, Linear):
             out[...] = self._apply(wire, c, 0)
             if wire in self._bias:
-                out += self._bias[wire]
+                out[...] = out + self._bias[wire]
         elif isinstance(wire, Product):
             out[...] = self._cauchy(wire, c, 0)
 
@@ -182,10 +197,7 @@ class Series:
             if self._degree[operand] < k:
                 continue
             x = c[k][:, self._place[operand]]
-            if not hasattr(matrix, "tocsr"):
-                term = self.xp.matmul(matrix, x) if matrix.ndim == 2 and matrix.shape[1] > 1 else matrix * x
-            else:
-                term = _sparse(matrix, x, self.xp)
+            term = self.num.apply(matrix, x)
             total = term if total is None else total + term
         return 0.0 if total is None else total
 
@@ -195,19 +207,11 @@ class Series:
         if low > high:
             return 0.0
         a, b = c[low : high + 1, :, self._place[left]], _down(c[:, :, self._place[right]], k - low, k - high)
-        return self._contract(a, b, wire.einsum)
+        return self._products(a, b) if wire.einsum is None else self.num.contract(a, b, wire)
 
-    def _contract(self, a: Array, b: Array, einsum: Any = None) -> Array:
+    def _products(self, a: Array, b: Array) -> Array:
         """Sum over the leading axis of a times b."""
-        xp = self.xp
-        if einsum is None:
-            return a[0] * b[0] if len(a) == 1 else xp.einsum("k...,k...->...", a, b)
-        subscripts, left_shape, right_shape = einsum
-        left, right, out = subscripts.replace("->", ",").split(",")
-        a = a.reshape(*a.shape[:2], *left_shape, LANES)
-        b = b.reshape(*b.shape[:2], *right_shape, LANES)
-        result = xp.einsum(f"YZ{left}X,YZ{right}X->Z{out}X", a, b)
-        return result.reshape(len(result), -1, LANES)
+        return a[0] * b[0] if len(a) == 1 else self.num.dot(a, b)
 
     def _integrate(self, wire: Integral, c: Array, rates: Array, k: int) -> Array:
         """Order k of the integral of u dv: (1/k) sum over j of u_{k-j} * (j v_j)."""
@@ -218,34 +222,12 @@ class Series:
         if low > high:
             return 0.0
         dv = rates[low : high + 1, :, self._variables[v]]
-        return self._contract(dv, _down(c[:, :, self._place[u]], k - low, k - high)) / float(k)
+        return self._products(dv, _down(c[:, :, self._place[u]], k - low, k - high)) / float(k)
 
 
 def _down(array: Array, first: int, last: int) -> Array:
     """Orders first, first - 1, ..., last."""
     return array[first : last - 1 if last else None : -1]
-
-
-def _column(values: Any, xp: Any) -> Array:
-    return xp.asarray(to_floats(values))[:, None]
-
-
-def _to_device(matrix: Any, xp: Any) -> Any:
-    if not hasattr(matrix, "tocsr"):
-        matrix = to_floats(matrix)
-        return xp.asarray(matrix[:, None] if matrix.ndim == 1 else matrix)
-    if xp.__name__ == "numpy":
-        return matrix
-    from cupyx.scipy.sparse import csr_matrix
-
-    return csr_matrix(matrix)
-
-
-def _sparse(matrix: Any, x: Array, xp: Any) -> Array:
-    """Sparse matrix times (block, entry, lane)."""
-    blocks, entries, lanes = x.shape
-    flat = xp.ascontiguousarray(x.transpose(1, 0, 2)).reshape(entries, blocks * lanes)
-    return (matrix @ flat).reshape(-1, blocks, lanes).transpose(1, 0, 2)
 
 
 def largest(array: Array, xp: Any) -> Array:

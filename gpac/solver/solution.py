@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..arguments import reals
 from ..errors import ShapeError, SolveError
+from ..pair import Pair, as_pair, each_part, leading
 from .task import Pieces
 
 Array = Any
@@ -32,6 +35,8 @@ class Status(Enum):
 
 CODES = tuple(Status)
 """Status of a code in arrays: `CODES[code]`."""
+DONE = (Status.REACHED, Status.EVENT)
+"""How a trajectory ends that went as it was asked to."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,13 @@ class Solution:
         Which engine ran, and why it was chosen.
     jacobian : mapping from input name to float64 (B, m, n), or None
         Derivatives of the outputs by the entries of an input, where asked for with derivatives=.
+    outputs_low, states_low, t_low : float64, as outputs, states and t, or None
+        With precision="double-double": outputs + outputs_low is the value, outputs the double nearest to it.
+    events : Events or None
+        Events met, where asked for with events=.
+    extremes : mapping to Extremes (low, t_low, high, t_high), (B, size) each, or None
+        Smallest and largest values over the run and when they occur, where asked for with extremes=; by output
+        name, or by the wire, expression or name they were asked with.
     """
 
     outputs: Array
@@ -74,16 +86,21 @@ class Solution:
     engine: str
     dense: Any = None
     jacobian: Mapping[str, Array] | None = None
+    outputs_low: Array | None = None
+    states_low: Array | None = None
+    t_low: Array | None = None
+    events: Any = None
+    extremes: Mapping[Any, Any] | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every trajectory reached its end."""
-        return all(s is Status.REACHED for s in np.ravel(self.status))
+        """Whether every trajectory reached its end time or a terminal event."""
+        return all(s in DONE for s in np.ravel(self.status))
 
     def check(self) -> Solution:
         """Return self, or raise `SolveError` for the first trajectory that did not reach its end."""
         for index, status in enumerate(np.ravel(self.status)):
-            if status is not Status.REACHED:
+            if status not in DONE:
                 where = float(np.ravel(host(self.t))[index])
                 raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
         return self
@@ -101,11 +118,22 @@ class Solution:
         -------
         float64, (B, q, m), or (q, m) for a single input.
         """
+        return leading(self._at(times))
+
+    def pair_at(self, times: Any) -> Pair:
+        """The same with precision="double-double", in both parts; the times may be exact numbers or a `Pair`."""
+        return as_pair(self._at(reals(times, "times", np, "double-double")))
+
+    def _at(self, times: Any) -> Array | Pair:
         if self.dense is None:
             raise ShapeError("this solution kept no polynomials; solve with dense=True to ask for other times")
-        single = np.ndim(self.t) == 0
-        values = self.dense.at(np.asarray(times, dtype=float))
-        return values[0] if single else values
+        values = self.dense.at(times if isinstance(times, Pair) else np.asarray(times, dtype=float))
+        return values[0] if np.ndim(self.t) == 0 else values
+
+    def outputs_mpf(self) -> np.ndarray:
+        """The outputs as an object array of mpmath numbers, in all the digits that the precision has."""
+        low = np.zeros(np.shape(self.outputs)) if self.outputs_low is None else self.outputs_low
+        return Pair(self.outputs, low).mpf()
 
 
 @dataclass(frozen=True)
@@ -116,17 +144,17 @@ class Dense:
     ----------
     offsets : int64, (B + 1,)
         Steps of trajectory b are rows offsets[b] : offsets[b + 1], in the order in which they were taken.
-    begin : float64, (rows,)
+    begin : float64 or Pair, (rows,)
         Time at which each step starts.
     end : float64, (B,)
         Time reached; before the start where the trajectory ran backward.
-    coefficients : float64, (rows, K + 1, m)
+    coefficients : float64 or Pair, (rows, K + 1, m)
     """
 
     offsets: np.ndarray
-    begin: np.ndarray
+    begin: Any
     end: np.ndarray
-    coefficients: np.ndarray
+    coefficients: Any
 
     @staticmethod
     def of(pieces: Pieces, end: np.ndarray) -> Dense:
@@ -136,26 +164,38 @@ class Dense:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         return Dense(offsets, pieces.begin[order], end, pieces.coefficients[order])
 
-    def at(self, times: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def joined(parts: list[Dense]) -> Dense:
+        """Those of consecutive pieces of a batch, as one; series are filled up to the longest."""
+        from .gather import joined
+
+        top = max(p.coefficients.shape[1] for p in parts)
+        filled = [each_part(partial(_filled, top=top), p.coefficients) for p in parts]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(p.offsets) for p in parts]))])
+        begin, end = (joined([getattr(p, name) for p in parts]) for name in ("begin", "end"))
+        return Dense(offsets, begin, end, joined(filled))
+
+    def at(self, times: np.ndarray | Pair) -> Any:
         """Values at times (q,) or (B, q): (B, q, m); NaN outside of what the trajectory covers."""
-        batch, m = len(self.offsets) - 1, self.coefficients.shape[2]
-        times = np.atleast_1d(times)
-        times = np.broadcast_to(times, (batch, times.shape[-1]))
+        batch = len(self.offsets) - 1
+        shape = batch, times.shape[-1] if times.ndim else 1
+        times = each_part(lambda p: np.broadcast_to(p, shape), times)
         steps = np.diff(self.offsets)
-        out = np.full((*times.shape, m), np.nan)
+        out = each_part(lambda p: np.full((*shape, p.shape[2]), np.nan), self.coefficients)
         some = np.flatnonzero(steps)
         if not len(some):
             return out
-        start = self.begin[self.offsets[some]]
+        start = leading(self.begin)[self.offsets[some]]
         sign = np.where(self.end[some] < start, -1.0, 1.0)[:, None]
         t = times[some]
-        inside = (sign * t >= sign * start[:, None]) & (sign * t <= sign * self.end[some][:, None])
-        row = self._rows(some, sign, t)
+        near = leading(t)
+        inside = (sign * near >= sign * start[:, None]) & (sign * near <= sign * self.end[some][:, None])
+        row = self._rows(some, sign, near)
         local = (t - self.begin[row])[..., None]
         value = self.coefficients[row, -1]
         for k in range(self.coefficients.shape[1] - 2, -1, -1):
             value = value * local + self.coefficients[row, k]
-        out[some] = np.where(inside[..., None], value, np.nan)
+        out[some] = each_part(lambda p: np.where(inside[..., None], p, np.nan), value)
         return out
 
     def _rows(self, some: np.ndarray, sign: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -164,19 +204,26 @@ class Dense:
         high = np.broadcast_to(self.offsets[some + 1][:, None], t.shape).copy()
         while (high - low > 1).any():
             middle = (low + high) // 2
-            later = sign * self.begin[middle] <= sign * t
+            later = sign * leading(self.begin)[middle] <= sign * t
             low, high = np.where(later, middle, low), np.where(later, high, middle)
         return low
 
-    def placed(self, ids: np.ndarray, count: int, later: float) -> Dense:
+    def placed(self, ids: np.ndarray, count: int, later: Any) -> Dense:
         """The same polynomials as trajectories `ids` of a batch of `count`, starting at time `later`."""
         counts = np.zeros(count, dtype=int)
         counts[ids] = np.diff(self.offsets)
         end = np.full(count, -np.inf)
-        end[ids] = self.end + later
+        end[ids] = self.end + leading(later)
         return Dense(np.concatenate([[0], np.cumsum(counts)]), self.begin + later, end, self.coefficients)
 
 
-def host(array: Any) -> np.ndarray:
-    """A NumPy array of the same numbers, fetched from the device if need be."""
+def _filled(coefficients: np.ndarray, top: int) -> np.ndarray:
+    """Coefficients (rows, orders, m) with zeros up to `top` orders."""
+    return np.pad(coefficients, ((0, 0), (0, top - coefficients.shape[1]), (0, 0)))
+
+
+def host(array: Any) -> Any:
+    """A NumPy array of the same numbers (a pair of them for a `Pair`), fetched from the device if need be."""
+    if isinstance(array, Pair):
+        return Pair(host(array.high), host(array.low))
     return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..circuit import Circuit
 from . import readings
+from .arithmetic import Doubles
 from .field import Field
 from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .series import to_blocks
@@ -53,7 +54,7 @@ class StiffEngine:
         """Advance every trajectory of the batch as far as the limits allow."""
         given = Batch({n: host(a) for n, a in batch.inputs.items()}, *map(host, (batch.state, batch.t, batch.t_end)))
         m = sum(w.size for w in self.settings.watch)
-        results = Results(np, len(given.t), self.circuit.dim, m)
+        results = Results(Doubles(np), len(given.t), self.circuit.dim, m)
         results.t[:], results.states[:] = given.t, given.state.T
         results.space[:] = np.abs(given.state).max(axis=0, initial=0.0)
         results.readings[:] = np.nan

@@ -24,6 +24,8 @@ WINDOW = 1000
 """Steps after which the question is first asked; then after twice as many each time."""
 HELD = 1.5
 """|h L| from which a step counts as held back by the eigenvalue L."""
+DAMPED = 0.05
+"""-Re L / |L| from which a mode that nothing drives has died out within the first window: exp(-0.05 * 2 * 1000)."""
 STILL = 0.02
 """Part of its size by which a state that is held back moves in a step, at most."""
 FEW = 10
@@ -131,7 +133,7 @@ class WatchedEngine:
         if not (np.isfinite(jacobian).all() and np.isfinite(rate).all()):
             return False
         values, vectors = np.linalg.eig(jacobian)
-        fast = (-values.real * h > HELD) & (-values.real > np.abs(values.imag))
+        fast = (h * np.abs(values) > HELD) & (-values.real > DAMPED * np.abs(values))
         if not fast.any() or (h * values[~fast].real > HELD).any():
             return False
         slow = np.linalg.norm(_without(rate, vectors, fast), ord=np.inf)

@@ -25,6 +25,8 @@ class Settings:
     """What is asked of every step: see `gpac.solve`.
 
     `watch` are the wires to be read at the end; with `keep`, their polynomials on every step are kept.
+    `precision` is "double" or "double-double": with the second, every number of inputs, states, times, readings
+    and polynomials comes and goes in two parts, as a `gpac.pair.Pair` in place of an array.
     """
 
     tol: float
@@ -32,6 +34,7 @@ class Settings:
     watch: tuple[Wire, ...]
     keep: bool = False
     length: bool = False
+    precision: str = "double"
 
     @property
     def floor(self) -> float:
@@ -67,11 +70,12 @@ class Batch:
 class Limits:
     """When an engine stops short: steps per trajectory, and a clock; and whom it tells how many have ended.
 
-    `deadline` is compared with `time.monotonic()`.
+    `deadline` is compared with `time.monotonic()`; `threads` is how many an engine may use, None for its own choice.
     """
 
     max_steps: int
     deadline: float = float("inf")
+    threads: int | None = None
     tell: Callable[[int], None] = lambda ended: None
 
 
@@ -94,6 +98,10 @@ class Pieces:
     step: np.ndarray
     coefficients: np.ndarray
 
+    def where(self, some: np.ndarray) -> Pieces:
+        """Steps chosen by a mask or an index array."""
+        return Pieces(self.ids[some], self.begin[some], self.step[some], self.coefficients[some])
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -112,6 +120,8 @@ class Advance:
     length, space : (B,)
         Length of the curve (NaN where not asked), and largest state at a step.
     pieces : Pieces or None
+    found : gpac.solver.findings.Found or None
+        Events and extremes, where they were looked for.
     """
 
     code: Array
@@ -123,6 +133,7 @@ class Advance:
     length: Array
     space: Array
     pieces: Pieces | None
+    found: Any = None
 
 
 class Engine(Protocol):

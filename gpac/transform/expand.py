@@ -87,6 +87,26 @@ def pivp_to_circuit(pivp: PIVP, free_start: bool) -> Circuit:
     return Circuit({n: _sum_of_monomials(p, loops, known) for n, p in pivp.outputs})
 
 
+def expression_to_wire(pivp: PIVP, circuit: Circuit, expression: Any) -> Wire:
+    """A polynomial of the variables of a PIVP as a wire over the integrators of the circuit made from it.
+
+    Raises
+    ------
+    CircuitError
+        If the expression is no polynomial of the variables, or takes a variable that no output needs.
+    """
+    from ..errors import CircuitError
+
+    polynomial = PIVP(
+        pivp.expressions(), dict(zip(pivp.variables, pivp.initial, strict=True)), {"the observed value": expression}
+    )
+    (_, p), integrals = polynomial.outputs[0], {w.name: w for w in circuit.integrals}
+    for v, exponent in zip(pivp.variables, p.degrees(), strict=True):
+        if exponent > 0 and str(v) not in integrals:
+            raise CircuitError(f"{expression} takes {v}, which no output needs; give {v} as an output of the PIVP too")
+    return _sum_of_monomials(p, [integrals.get(str(v)) for v in pivp.variables], {})
+
+
 def _sum_of_monomials(polynomial: Any, loops: list, known: dict[tuple[int, ...], Wire]) -> Wire:
     bias: Any = 0
     terms = []

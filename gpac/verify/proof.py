@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -23,6 +24,16 @@ class Answer(Enum):
 
 
 @dataclass(frozen=True, eq=False)
+class Question:
+    """What was to be proven: a system, when to read it, its inputs by name, and to how many digits."""
+
+    system: Any
+    end: Any
+    inputs: Mapping[str, list[Any]]
+    digits: int
+
+
+@dataclass(frozen=True, eq=False)
 class Proof:
     """Enclosures of all outputs at the end time, about exactly the input given.
 
@@ -41,6 +52,8 @@ class Proof:
         Time to which the proof got.
     bits, steps, order : int
         Working precision of the last try, its steps over all parts, the highest order.
+    question : Question, optional
+        What the proof is about.
     """
 
     answer: Answer
@@ -52,6 +65,7 @@ class Proof:
     bits: int = 0
     steps: int = 0
     order: int = 0
+    question: Question | None = None
 
     @property
     def mid(self) -> tuple[Any, ...]:
@@ -74,6 +88,16 @@ class Proof:
         Exact numbers are compared exactly; a sympy constant is evaluated in balls at twice the precision.
         """
         return balls_contain(self._proven(), values, self.bits)
+
+    def certificate(self, path: Any, seconds: float | None = None) -> None:
+        """Write a file from which `gpac check FILE` verifies the outputs without any of this code.
+
+        See `gpac.verify.certificate.write_certificate`, whose errors it raises.
+        """
+        from .certificate import write_certificate
+
+        self._proven()
+        write_certificate(self, path, seconds)
 
     def check(self) -> Proof:
         """Return self if the outputs are proven, else raise `GpacError` with the reason."""

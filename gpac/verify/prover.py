@@ -16,7 +16,7 @@ from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
 from ..schedule import Schedule
 from .enclose import Ends, Limits, Reached, Stuck, run
-from .proof import Answer, Proof, dyadic_to_mpf
+from .proof import Answer, Proof, Question, dyadic_to_mpf
 
 _PRECISION = RLock()
 """flint's working precision belongs to the process: proofs take turns, and put it back."""
@@ -83,7 +83,10 @@ def prove(
         if far is not None and not far < to_arb(Fraction(1, 10**digits)):
             reason = f"At t = {float(end):.6g} the bound on the distance from the limit is only {float(far):.2g}."
             return Proof(Answer.UNKNOWN, reason=reason)
-        return _with_rising_precision(runnable, end, given, limits, progress or (lambda _: None), digits, max_bits, far)
+        proof = _with_rising_precision(
+            runnable, end, given, limits, progress or (lambda _: None), digits, max_bits, far
+        )
+        return replace(proof, question=Question(runnable, end, given, digits))
 
 
 def _with_rising_precision(

@@ -27,6 +27,14 @@ class Arithmetic(Enum):
     DOUBLE_DOUBLE = 4
 
 
+ARITHMETICS = {
+    "single": Arithmetic.FLOAT,
+    "double": Arithmetic.DOUBLE,
+    "double-double": Arithmetic.DOUBLE_DOUBLE,
+}
+"""By the name of the precision asked."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a trajectory sits on the device.

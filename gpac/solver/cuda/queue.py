@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...pair import each_part
+from ..arithmetic import Doubles, arithmetic
 from ..recurrences import Recurrences
 from ..results import STOPPED, WALL_CLOCK
 from ..solution import host
@@ -33,11 +35,10 @@ class Queue:
         self.engine = engine
         xp, r = engine.xp, engine.recurrences
         self.count = count = len(batch.t_end)
-        self.state = engine.in_place(batch.state).copy()
-        self.parameters = engine.in_place(engine.series.still(batch.inputs, count, r.parameters))
-        self.clocks = engine.moments(xp.array(batch.t, dtype=float))
-        self.ends = xp.ascontiguousarray(batch.t_end, dtype=float)
-        self.readings = engine.in_place(xp.full((len(r.moving_watched), count), xp.nan))
+        self.state = engine.packed(batch.state)
+        self.parameters = engine.packed(engine.series.still(batch.inputs, count, r.parameters))
+        self.clocks, self.ends = engine.moments(batch.t), engine.moments(batch.t_end)
+        self.readings = engine.packed(engine.series.num.zeros((len(r.moving_watched), count)) * xp.nan)
         self.figures = xp.tile(xp.asarray([0.0, 0.0, 1.0, xp.inf]), (count, 1))  # length, space, unit, cap
         self.counts = xp.zeros((count, 2), dtype=np.int64)
         self.seats = xp.full(max(1, min(engine.kernel.seats, count)), -1, dtype=np.int64)
@@ -81,20 +82,19 @@ class Queue:
         return ended
 
     def pieces(self) -> Pieces:
-        """The polynomials kept, as doubles."""
+        """The polynomials kept, in doubles or pairs."""
         assert self.record is not None, "asked for only where they are kept"
-        engine = self.engine
+        engine, num = self.engine, arithmetic(self.engine.settings.precision, np)
         rows, begins, spans, polynomials = self.record.all()
-        still = host(engine.back(self.parameters))
-        if still.ndim == 3:
-            still, begins, polynomials = still[..., 0], begins[:, 0], polynomials[..., 0]
+        still = each_part(lambda p: host(p)[:, rows], engine.unpacked(self.parameters))
         step, unit = spans.T
-        orders, r = np.arange(engine.order + 1)[:, None, None], engine.recurrences
-        shape = len(rows), len(orders), len(r.moving_watched)
-        polynomials = polynomials.astype(float).reshape(shape).transpose(1, 2, 0) / unit**orders
-        still = still[:, rows]
-        by_order = [watched_values(r, p, still if k == 0 else 0 * still, np) for k, p in enumerate(polynomials)]
-        return Pieces(rows, begins, step, np.stack(by_order).transpose(2, 0, 1))
+        r, orders = engine.recurrences, engine.order + 1
+        by_order = polynomials.astype(float).reshape(len(rows), orders, len(r.moving_watched), *polynomials.shape[2:])
+        coefficients = num.zeros((len(rows), orders, sum(o.size for o in r.watched)))
+        for k in range(orders):
+            moving = engine.parts((by_order[:, k].swapaxes(0, -1) / unit**k).swapaxes(0, -1).swapaxes(0, 1))
+            coefficients[:, k] = watched_values(r, moving, still if k == 0 else still * 0.0, num).T
+        return Pieces(rows, engine.parts(begins), step, coefficients)
 
 
 class _Record:
@@ -104,8 +104,8 @@ class _Record:
         xp, self.by_row = engine.xp, engine.layout.group > 1
         self.room = room = max(1, RECORD_BYTES // (engine.number_bytes * max(1, engine.row_size)))
         rows = xp.full(room, -1, dtype=np.int64)
-        polynomials = engine.in_place(xp.zeros((engine.row_size, room)))
-        self.arrays = rows, engine.moments(xp.zeros(room)), xp.zeros((room, 2)), polynomials
+        polynomials = engine.packed(engine.series.num.zeros((engine.row_size, room)))
+        self.arrays = rows, engine.moments(engine.series.num.zeros((room,))), xp.zeros((room, 2)), polynomials
         self.kept: list[tuple[np.ndarray, ...]] = []
 
     def collect(self, kept: int) -> None:
@@ -123,7 +123,7 @@ class _Record:
         return tuple(np.concatenate(parts) for parts in zip(*self.kept, strict=True))
 
 
-def watched_values(r: Recurrences, moving: Array, parameters: Array, xp: Any) -> Array:
+def watched_values(r: Recurrences, moving: Any, parameters: Any, num: Doubles) -> Any:
     """All watched values (m, ...): those that move, and parameters among them."""
     rows, at = [moving[:0]], 0
     for operand in r.watched:
@@ -132,4 +132,4 @@ def watched_values(r: Recurrences, moving: Array, parameters: Array, xp: Any) ->
         else:
             rows.append(moving[at : at + operand.size])
             at += operand.size
-    return xp.concatenate(rows, axis=0)
+    return num.joined(rows)

@@ -30,9 +30,9 @@ TYPES = {
     Arithmetic.DOUBLE: ("double", "double", "double"),
     Arithmetic.DOUBLE_DOUBLE: ("struct DoubleDouble", "double", "struct DoubleDouble"),
 }
-"""Types of the numbers of a series, of the weights, and of times."""
+"""Types of the numbers of a series, of sizes among them, and of times."""
 ROUNDING = {Arithmetic.FLOAT: (2.0**-52, 2.0**-23), Arithmetic.DOUBLE: (2.0**-52,) * 2}
-ROUNDING[Arithmetic.DOUBLE_DOUBLE] = (2.0**-100,) * 2
+ROUNDING[Arithmetic.DOUBLE_DOUBLE] = (2.0**-102,) * 2
 """Unit of rounding of times and of numbers."""
 SLACK = {Arithmetic.FLOAT: 1e2, Arithmetic.DOUBLE: 1e4, Arithmetic.DOUBLE_DOUBLE: 1e4}
 """Roundings that the check of the slope lets pass."""
@@ -277,7 +277,8 @@ class _Writer:
                 weight = f"w.weight({term.data} + c * {rows} + {e})"
                 return [
                     f"UNROLL for (int c = 0; c < {term.operand.size}; ++c)",
-                    f"    value = fused({weight}, {self._get(term.operand, 'c')}, value);",
+                    f"    value = accumulated({weight}, {self._get(term.operand, 'c')}, value);",
+                    "value = settled(value);",
                 ]
             case _:
                 return self._sparse(term, rows, e, entry)
@@ -286,15 +287,16 @@ class _Writer:
         columns = term.index + rows + 1
 
         def product(j: str, column: str) -> str:
-            return f"value = fused(w.weight({term.data} + {j}), {self._get(term.operand, column)}, value);"
+            return f"value = accumulated(w.weight({term.data} + {j}), {self._get(term.operand, column)}, value);"
 
         if entry is not None:
             index = self.recurrences.index
             low, high = index[term.index + entry], index[term.index + entry + 1]
-            return [product(str(j), str(index[columns + j])) for j in range(low, high)]
+            return [*(product(str(j), str(index[columns + j])) for j in range(low, high)), "value = settled(value);"]
         return [
             f"for (int j = w.index[{term.index} + {e}]; j < w.index[{term.index + 1} + {e}]; ++j)",
             "    " + product("j", f"w.index[{columns} + j]"),
+            "value = settled(value);",
         ]
 
     def _product(self, left: Operand, i: str, right: Operand, j: str, total: str = "") -> str:
@@ -345,7 +347,7 @@ class _Writer:
             return f"times(paced(w, {places}, k), inverse)"
         low = f"larger(1, k - {int(u.degree)})" if u.degree < UNBOUNDED else "1"
         high = f"smaller(k, {int(v.degree)})" if v.degree < UNBOUNDED else "k"
-        return f"times(paced(w, {places}, k, {low}, {high} + 1, number(0.0)), inverse)"
+        return f"times(paced(w, {places}, k, {low}, {high} + 1), inverse)"
 
 
 def _of(operand: Operand) -> str:

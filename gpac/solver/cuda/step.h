@@ -11,7 +11,7 @@ struct Queue {  // per trajectory; `place` says where its entries lie
     Number* state;
     const Number* parameters;
     Moment* clocks;
-    const double* ends;
+    const Moment* ends;
     Number* readings;
     double* figures;    // length, space, unit of time, cap on the next step
     long long* counts;  // steps, fate
@@ -29,10 +29,11 @@ struct Record {  // steps kept
 enum Control { NEXT, KEPT, ENDED };
 
 struct Trajectory {
-    double end, cap, steps, length, space;
-    // the step under way
-    double step, relative;
-    Moment gap;  // to the end
+    Moment end;
+    double cap, steps, length, space;
+    // the step under way: signed, and in units of time
+    Moment step;
+    Number relative;
     bool last;
     long long row;
 };
@@ -150,10 +151,8 @@ INLINE double stretch(Work& w, double relative) {
     return total * fabs(relative);
 }
 
-// Evaluate every state and its slope at the far end by Horner's rule. The last step is the gap to the end, which
-// in double-double need not be a double.
-INLINE void advance(Work& w, const Trajectory& p) {
-    Number h = p.last ? as_number(scaled(p.gap, 1.0 / w.unit)) : number(p.relative);
+// Evaluate every state and its slope at the far end by Horner's rule; the step is in units of time.
+INLINE void advance(Work& w, Number h) {
     together();
     each_state([&](int, int at, bool) {
         Number value = w.series(at, ORDER), slope = number(0.0);
@@ -170,8 +169,8 @@ INLINE void advance(Work& w, const Trajectory& p) {
 INLINE bool take_step(Work& w, Trajectory& p, Fate& fate) {
     bool wrong;
     double step = expand(w, wrong) * w.unit;
-    p.gap = minus(moment(p.end), w.clock);
-    double left = fabs(lead(p.gap));
+    Moment gap = minus(p.end, w.clock);
+    double left = fabs(lead(gap));
     step = least(step, p.cap);
     double parts = ceil(left / (step * (1 + 4 * 0x1p-52)));
     p.last = parts <= 1.0;
@@ -185,15 +184,15 @@ INLINE bool take_step(Work& w, Trajectory& p, Fate& fate) {
         p.cap = INFINITE;
         return false;
     }
-    p.step = copysign(step, lead(p.gap));
-    p.relative = p.step / w.unit;
+    p.step = p.last ? gap : moment(copysign(step, lead(gap)));  // in double-double the gap need not be a double
+    p.relative = as_number(scaled(p.step, 1.0 / w.unit));
     return true;
 }
 
 // Whether the polynomial solves the equation at its far end; `size` is that of the new state.
 INLINE bool is_trusted(Work& w, const Trajectory& p, double& size) {
     size = size_of_state(w);
-    Number before = number(p.relative), after = number(p.step / w.unit);
+    Number before = p.relative, after = as_number(scaled(p.step, 1.0 / w.unit));
     long long miss = 0, rate = 0;
     each_state([&](int, int at, bool) {
         Number change = times(after, w.series(at, 1));
@@ -216,7 +215,7 @@ INLINE bool keep(Work& w, Trajectory& p, const Record& record, unsigned long lon
     if (member() == 0) {
         record.rows[p.row] = w.id;
         record.begins[p.row] = w.clock;
-        record.spans[2 * p.row] = p.step, record.spans[2 * p.row + 1] = w.unit;
+        record.spans[2 * p.row] = lead(p.step), record.spans[2 * p.row + 1] = w.unit;
     }
     each_watched([&](int e, int at) {
         UNROLL for (int k = 0; k <= ORDER; ++k)
@@ -237,8 +236,8 @@ INLINE void accept(Work& w, Trajectory& p, const Queue& q, double size, double p
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS)
-run(Number* state, const Number* parameters, Moment* clocks, const double* ends, Number* readings, double* figures,
-    long long* counts, long long* seats, unsigned long long* control, const Lead* data, const int* index,
+run(Number* state, const Number* parameters, Moment* clocks, const Moment* ends, Number* readings, double* figures,
+    long long* counts, long long* seats, unsigned long long* control, const Number* data, const int* index,
     Number* arena, long long* rows, Moment* begins, double* spans, Number* polynomials, long long count,
     long long seat_count, long long room, double max_steps, long long turns) {
     const Queue q = {state, parameters, clocks, ends, readings, figures, counts, count};
@@ -276,7 +275,7 @@ run(Number* state, const Number* parameters, Moment* clocks, const double* ends,
                 accept(w, p, q, size, piece);
             } else {
                 if (KEEP && member() == 0) rows[p.row] = -1;
-                p.cap = fabs(p.step) * 0.5;
+                p.cap = fabs(lead(p.step)) * 0.5;
             }
             if (p.steps >= max_steps) fate = SPENT;
             if (good && p.last) fate = REACHED;
@@ -290,10 +289,10 @@ run(Number* state, const Number* parameters, Moment* clocks, const double* ends,
             bool moves = take_step(w, p, fate);
             if (moves) {
                 if (KEEP && !keep(w, p, record, control)) break;
-                piece = LENGTH ? stretch(w, p.relative) : 0.0;
-                advance(w, p);
-                w.clock = p.last ? moment(p.end) : plus(w.clock, moment(p.step));
-                w.unit = power_of_two(fabs(p.step));
+                piece = LENGTH ? stretch(w, lead(p.relative)) : 0.0;
+                advance(w, p.relative);
+                w.clock = p.last ? p.end : plus(w.clock, p.step);
+                w.unit = power_of_two(fabs(lead(p.step)));
                 checking = true;
             }
         }

@@ -45,7 +45,7 @@ struct Work {
     Number* now;
 #endif
     const Number* parameters;
-    const Lead* __restrict__ data;
+    const Number* __restrict__ data;
     const int* __restrict__ index;
     long long id, count;
     Moment clock;
@@ -58,7 +58,7 @@ struct Work {
     INLINE Number& rates(int e, int k) { return speeds[k * RATES + e]; }
 
     INLINE Number still(int e) const { return parameters[place(e, id, STILL, count)]; }
-    INLINE Number weight(long long at) const { return number(data[at]); }
+    INLINE Number weight(long long at) const { return data[at]; }
 
     INLINE void clear(Number* arena) {
 #if REGISTERS
@@ -88,16 +88,24 @@ INLINE void put(Work& w, int e, int i, int k, Number value) {
     if (RATES_AT >= 0) w.rates(RATES_AT + i, k) = times(value, number(k));
 }
 
-// total + the sum of left_j right_{k-j} over low <= j < stop.
-INLINE Number convolved(Work& w, int left, int right, int k, int low, int stop, Number total) {
-    UNROLL for (int j = low; j < stop; ++j) total = fused(w.series(left, j), w.series(right, k - j), total);
+// total + the sum of left_j right_{k-j} over low <= j < stop, not settled.
+INLINE Number products(Work& w, int left, int right, int k, int low, int stop, Number total) {
+    UNROLL for (int j = low; j < stop; ++j) total = accumulated(w.series(left, j), w.series(right, k - j), total);
     return total;
 }
 
-// The sum of (j v_j) u_{k-j} over low <= j < stop, added to total.
-INLINE Number paced(Work& w, int v, int u, int k, int low, int stop, Number total) {
-    UNROLL for (int j = low; j < stop; ++j) total = fused(w.rates(v, j), w.series(u, k - j), total);
+// The same with (j v_j) u_{k-j}.
+INLINE Number paced_products(Work& w, int v, int u, int k, int low, int stop, Number total) {
+    UNROLL for (int j = low; j < stop; ++j) total = accumulated(w.rates(v, j), w.series(u, k - j), total);
     return total;
+}
+
+INLINE Number convolved(Work& w, int left, int right, int k, int low, int stop, Number total) {
+    return settled(products(w, left, right, k, low, stop, total));
+}
+
+INLINE Number paced(Work& w, int v, int u, int k, int low, int stop) {
+    return settled(paced_products(w, v, u, k, low, stop, number(0.0)));
 }
 
 // The lanes engine computes orders 2 and 3, 4 and 5, ... in one pass over the histories; the second of a pair
@@ -105,15 +113,17 @@ INLINE Number paced(Work& w, int v, int u, int k, int low, int stop, Number tota
 INLINE bool is_second(int k) { return k > 1 && k % 2; }
 
 INLINE Number convolved(Work& w, int left, int right, int k) {
-    const int second = is_second(k);
-    Number total = convolved(w, left, right, k, second, k + 1 - second, number(0.0));
-    return second ? convolved(w, left, right, k, k, k + 1, convolved(w, left, right, k, 0, 1, total)) : total;
+    if (!is_second(k)) return convolved(w, left, right, k, 0, k + 1, number(0.0));
+    Number total = convolved(w, left, right, k, 1, k, number(0.0));
+    total = products(w, left, right, k, 0, 1, total);
+    return convolved(w, left, right, k, k, k + 1, total);
 }
 
 INLINE Number paced(Work& w, int v, int u, int k) {
-    const int second = is_second(k);
-    Number total = paced(w, v, u, k, 1 + second, k + 1 - second, number(0.0));
-    return second ? paced(w, v, u, k, k, k + 1, paced(w, v, u, k, 1, 2, total)) : total;
+    if (!is_second(k)) return paced(w, v, u, k, 1, k + 1);
+    Number total = paced(w, v, u, k, 2, k);
+    total = paced_products(w, v, u, k, 1, 2, total);
+    return settled(paced_products(w, v, u, k, k, k + 1, total));
 }
 
 // Order k of half the square of a series.

@@ -46,8 +46,8 @@ class Convolution:
         with num.sum_loop(low, stop, totals) as loop:
             for s, total in zip(sums, loop.sums, strict=True):
                 x, y = self._term(left, s, loop.index)
-                loop.next.append(num.fma(x, y, total))
-        return loop.totals
+                loop.next.append(num.accumulate(x, y, total))
+        return [num.settle(total) for total in loop.totals]
 
     def first(
         self,
@@ -67,14 +67,14 @@ class Convolution:
         with num.sum_loop(low, stop, [*totals, *zeros, *zeros]) as loop:
             now, shared, before = (loop.sums[i * count : (i + 1) * count] for i in range(3))
             terms = [self._term(left, s, loop.index) for s in sums]
-            loop.next += [num.fma(x, y, total) for (x, y), total in zip(terms, now, strict=True)]
-            loop.next += [num.fma(x, y, total) for (x, _), y, total in zip(terms, before, shared, strict=True)]
+            loop.next += [num.accumulate(x, y, total) for (x, y), total in zip(terms, now, strict=True)]
+            loop.next += [num.accumulate(x, y, total) for (x, _), y, total in zip(terms, before, shared, strict=True)]
             loop.next += [y for _, y in terms]
         now, shared, before = (loop.totals[i * count : (i + 1) * count] for i in range(3))
         for i, s in enumerate(sums):
-            kept = num.fma(middles[i], before[i], shared[i]) if middles else shared[i]
-            num.store(kept, self.memory["kept"], s.kept)
-        return now
+            kept = num.accumulate(middles[i], before[i], shared[i]) if middles else shared[i]
+            num.store(num.settle(kept), self.memory["kept"], s.kept)
+        return [num.settle(total) for total in now]
 
     def second(self, left: str, sums: Sequence[Convolved], ends: Sequence[Any]) -> list[Number]:
         """What the order before has left, and the terms at the ends."""
@@ -83,8 +83,8 @@ class Convolution:
             total = self.num.load(self.memory["kept"], s.kept)
             for j in ends:
                 x, y = self._term(left, s, j)
-                total = self.num.fma(x, y, total)
-            totals.append(total)
+                total = self.num.accumulate(x, y, total)
+            totals.append(self.num.settle(total))
         return totals
 
     def _term(self, left: str, s: Convolved, j: Any) -> tuple[Number, Number]:

@@ -13,13 +13,14 @@ import numpy as np
 from llvmlite import ir
 
 from ...circuit import Circuit
+from ...pair import Pair, each_part, leading
 from ..recurrences import Recurrences, recurrences
 from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
 from .machine import Compiled, registers, threads
-from .number import Double
+from .number import Double, DoubleDouble
 from .series import MEMORY, Shape, packed
 from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
 
@@ -30,6 +31,10 @@ MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
 FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
+PARTS = 8
+"""Parts of the queue for each thread: who is done early takes another."""
+PART = 64
+"""Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
 
 
 def lane_order(tol: float) -> int:
@@ -40,16 +45,19 @@ def lane_order(tol: float) -> int:
     return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
+ARITHMETICS: dict[str, type[Double]] = {"double": Double, "double-double": DoubleDouble}
+
+
 @lru_cache(maxsize=256)
-def _compiled(structure: tuple, steps: Steps, shape: Shape, stride: int, source: _Source) -> Compiled:
+def _compiled(structure: tuple, steps: Steps, precision: str, shape: Shape, stride: int, source: _Source) -> Compiled:
     """Code of all circuits of one structure; `source` is one of them."""
 
     def text() -> str:
         module = ir.Module("lanes")
-        StepCode(module, source.recurrences, Double, shape, stride, steps)
+        StepCode(module, source.recurrences, ARITHMETICS[precision], shape, stride, steps)
         return str(module)
 
-    return Compiled(repr((structure, steps, shape, stride)), text, len(NAMES))
+    return Compiled(repr((structure, steps, precision, shape, stride)), text, len(NAMES))
 
 
 class _Source:
@@ -65,10 +73,10 @@ class _Source:
         return 0
 
 
-def _shape(recurrences: Recurrences, stride: int) -> Shape:
+def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     """Four registers side by side: lanes as far as all series stay in the first cache, and else entries of a unit."""
     width, count = registers()
-    per_lane = 8 * stride * (recurrences.series_size + recurrences.rates_size)
+    per_lane = 8 * parts * stride * (recurrences.series_size + recurrences.rates_size)
     many = next((n for n in (4, 2) if n * width * per_lane <= FIRST_CACHE), 1)
     return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many)
 
@@ -78,30 +86,34 @@ class LaneEngine:
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
         self.settings, self.order = settings, lane_order(settings.tol)
-        self.series, self.recurrences = Series(circuit, np), recurrences(circuit, settings.watch)
+        self.parts = ARITHMETICS[settings.precision].parts
+        self.series = Series(circuit, np, settings.precision)
+        self.recurrences = recurrences(circuit, settings.watch, settings.precision)
         self.stride = self.order + 1 + self.order % 2
-        shape = _shape(self.recurrences, self.stride)
+        shape = _shape(self.recurrences, self.stride, self.parts)
         self.lanes = shape.lanes
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         r = self.recurrences
-        self.run = _compiled(r.structure, steps, shape, self.stride, _Source(r)).run
+        self.run = _compiled(r.structure, steps, settings.precision, shape, self.stride, _Source(r)).run
         self.data = packed(r, shape.tile)
-        self.row_size = (self.order + 1) * len(r.moving_watched)
-        self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * (r.dim + r.still_size + len(r.moving_watched) + 8)))
-        self.name = f"Taylor series of order {self.order}, compiled for {self.lanes} lanes"
+        self.row_size = (self.order + 1) * len(r.moving_watched) * self.parts
+        numbers = r.dim + r.still_size + len(r.moving_watched) + 8
+        self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * self.parts * numbers))
+        self.name = (
+            f"Taylor series of order {self.order} in {settings.precision} precision, compiled for {self.lanes} lanes"
+        )
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
-        """Advance every trajectory of the batch as far as the limits allow; one thread for each processor."""
+        """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
         queue, count = self._queue(batch), len(batch.t_end)
         crew = _Crew(self, queue, limits)
-        workers = max(1, min(threads(), count // (4 * self.lanes)))
+        workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
         if workers == 1:
             crew.work(0, count)
         else:
+            parts = max(workers, min(PARTS * workers, count // (PART * self.lanes)))
             with ThreadPoolExecutor(workers) as pool:
-                futures = [
-                    pool.submit(crew.work, count * w // workers, count * (w + 1) // workers) for w in range(workers)
-                ]
+                futures = [pool.submit(crew.work, count * p // parts, count * (p + 1) // parts) for p in range(parts)]
                 try:
                     for future in futures:
                         future.result()
@@ -112,32 +124,42 @@ class LaneEngine:
     def _queue(self, batch: Batch) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
         return {
-            "state": np.array(batch.state.T, order="C", dtype=float),
-            "parameters": np.ascontiguousarray(self.series.still(batch.inputs, count, r.parameters).T),
-            "times": np.array(batch.t, dtype=float),
-            "ends": np.array(batch.t_end, dtype=float),
-            "readings": np.full((count, len(r.moving_watched)), np.nan),
+            "state": self._packed(batch.state.T),
+            "parameters": self._packed(self.series.still(batch.inputs, count, r.parameters).T),
+            "times": self._packed(batch.t),
+            "ends": self._packed(batch.t_end),
+            "readings": self._packed(self.series.num.zeros((count, len(r.moving_watched)))) + np.nan,
             "figures": np.zeros((count, 2)),
             "counts": np.zeros((count, 2), dtype=np.int64),
         }
 
+    def _packed(self, numbers: Any) -> np.ndarray:
+        """A copy with both parts of a number side by side, as the code reads them."""
+        if isinstance(numbers, Pair):
+            return np.ascontiguousarray(np.stack([numbers.high, numbers.low], axis=-1))
+        return np.array(numbers, order="C", dtype=float)
+
+    def _unpacked(self, numbers: np.ndarray) -> Any:
+        return Pair(numbers[..., 0], numbers[..., 1]) if self.parts == 2 else numbers
+
     def memory(self) -> dict[str, np.ndarray]:
         """Memory of one group of lanes, all of them free."""
-        r, vector = self.recurrences, self.lanes
+        r, vector, number = self.recurrences, self.lanes, self.lanes * self.parts
         room = vector * max(1, RECORD_BYTES // (8 * vector * max(1, self.row_size))) if self.settings.keep else vector
         sizes = {
-            "now": r.now_size * vector,
-            "series": r.series_size * self.stride * vector,
-            "rates": r.rates_size * self.stride * vector,
-            "kept": r.now_size * vector,
-            "still": r.still_size * vector,
-            "clock": vector,
+            "now": r.now_size * number,
+            "series": r.series_size * self.stride * number,
+            "rates": r.rates_size * self.stride * number,
+            "kept": r.now_size * number,
+            "still": r.still_size * number,
+            "clock": number,
+            "goal": number,
             "unit": vector,
-            "old": r.dim * vector,
-            "slope": r.dim * vector,
+            "old": r.dim * number,
+            "slope": r.dim * number,
             "weights": r.dim * vector,
             "registers": len(REGISTERS) * vector,
-            "spans": 3 * room,
+            "spans": (self.parts + 2) * room,
             "polynomials": room * self.row_size if self.settings.keep else 0,
         }
         memory = {name: _aligned(size) for name, size in sizes.items()}
@@ -149,48 +171,57 @@ class LaneEngine:
 
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
         steps, fate = queue["counts"].T
-        start = np.abs(batch.state).max(axis=0, initial=0.0)
-        with np.errstate(invalid="ignore"):
-            grown = ~(np.abs(queue["state"]).max(axis=1, initial=0.0) < 1e3 * np.maximum(1.0, start))
+        states, parameters = self._unpacked(queue["state"]), self._unpacked(queue["parameters"])
+        start = np.abs(leading(batch.state)).max(axis=0, initial=0.0)
         code = np.full(len(steps), crew.stop or STOPPED)
         for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS)):
             code[met] = meaning
-        code[fate == STUCK] = np.where(grown, BLOW_UP, UNDERFLOW)[fate == STUCK]
+        stuck = np.flatnonzero(fate == STUCK)
+        with np.errstate(invalid="ignore"):
+            size = np.abs(leading(states)[stuck]).max(axis=1, initial=0.0)
+            grown = ~(size < 1e3 * np.maximum(1.0, start[stuck]))
+        code[stuck] = np.where(grown, BLOW_UP, UNDERFLOW)
         length, space = queue["figures"].T
-        readings = np.where(code == END, self._watched(queue["readings"], queue["parameters"]).T, np.nan)
+        readings = self._watched(self._unpacked(queue["readings"]), parameters)
+        readings = each_part(lambda p: np.where(code == END, p.T, np.nan), readings)
         return Advance(
             code,
-            queue["times"],
-            queue["state"].T,
+            self._unpacked(queue["times"]),
+            states.T,
             readings,
             steps,
             steps * float(self.order),
             length if self.settings.length else np.full(len(length), np.nan),
             np.maximum(space, start),
-            self._pieces(crew, queue["parameters"]) if self.settings.keep else None,
+            self._pieces(crew, parameters) if self.settings.keep else None,
         )
 
-    def _watched(self, moving: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    def _watched(self, moving: Any, parameters: Any) -> Any:
         """All watched values (rows, m): those that move, and parameters among them."""
-        columns, at = [np.zeros((len(moving), 0))], 0
+        columns, at = [self.series.num.zeros((len(moving), 0))], 0
         for operand in self.recurrences.watched:
             if operand.still:
                 columns.append(parameters[:, operand.at : operand.at + operand.size])
             else:
                 columns.append(moving[:, at : at + operand.size])
                 at += operand.size
-        return np.concatenate(columns, axis=1)
+        return self.series.num.joined(columns, axis=1)
 
-    def _pieces(self, crew: _Crew, parameters: np.ndarray) -> Pieces:
+    def _pieces(self, crew: _Crew, parameters: Any) -> Pieces:
+        num, parts = self.series.num, self.parts
         rows = np.concatenate([np.zeros(0, dtype=np.int64), *(k[0] for k in crew.kept)])
-        spans = np.concatenate([np.zeros((0, 3)), *(k[1] for k in crew.kept)])
-        moving = len(self.recurrences.moving_watched)
-        shape = (0, moving, self.order + 1)
-        polynomials = np.concatenate([np.zeros(shape), *(k[2] for k in crew.kept)]).transpose(2, 0, 1)
-        polynomials = polynomials / spans[:, 2, None] ** np.arange(self.order + 1)[:, None, None]
+        spans = np.concatenate([np.zeros((0, parts + 2)), *(k[1] for k in crew.kept)])
+        shape = (len(rows), len(self.recurrences.moving_watched), self.order + 1)
+        numbers = np.concatenate([np.zeros((0, self.row_size)), *(k[2] for k in crew.kept)])
+        polynomials = self._unpacked(numbers.reshape(*shape, *([2] if parts == 2 else [])))
+        powers = spans[:, parts + 1, None] ** np.arange(self.order + 1)  # of two: nothing is rounded
+        polynomials = each_part(lambda p: p / powers[:, None], polynomials)
         still = parameters[rows]
-        orders = [self._watched(p, still if k == 0 else 0 * still) for k, p in enumerate(polynomials)]
-        return Pieces(rows, spans[:, 0], spans[:, 1], np.stack(orders, axis=1))
+        coefficients = num.zeros((len(rows), self.order + 1, sum(w.size for w in self.recurrences.watched)))
+        for k in range(self.order + 1):
+            coefficients[:, k] = self._watched(polynomials[:, :, k], still if k == 0 else still * 0.0)
+        begin = self._unpacked(spans[:, :2]) if parts == 2 else spans[:, 0]
+        return Pieces(rows, begin, spans[:, parts], coefficients)
 
 
 class _Crew:
@@ -204,6 +235,8 @@ class _Crew:
 
     def work(self, begin: int, end: int) -> None:
         """Carry the trajectories from `begin` to `end` through one group of lanes."""
+        if self.stop:
+            return
         memory = self.engine.memory()
         control = dict(zip(CONTROL, range(len(CONTROL)), strict=True))
         numbers = memory["control"]
@@ -244,10 +277,9 @@ class _Crew:
         kept, numbers[at] = int(numbers[at]), 0
         rows = memory["rows"][:kept]
         real = rows >= 0
-        spans = memory["spans"][: 3 * kept].reshape(kept, 3)[real]
-        size = self.engine.row_size
-        orders = self.engine.order + 1
-        polynomials = memory["polynomials"][: size * kept].reshape(kept, size // orders, orders)[real]
+        wide, size = self.engine.parts + 2, self.engine.row_size
+        spans = memory["spans"][: wide * kept].reshape(kept, wide)[real]
+        polynomials = memory["polynomials"][: size * kept].reshape(kept, size)[real]
         with self.lock:
             self.kept.append((rows[real], spans, polynomials))
 

@@ -52,9 +52,9 @@ def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
         for term in operation.terms if isinstance(operation, Sum) else ():
             if term.kind == "dense":
                 rows, columns = operation.out.size, term.operand.size
-                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns)
-                tiles = [matrix[r : r + tile].T.reshape(-1) for r in range(0, rows, tile)]
-                data[term.data : term.data + rows * columns] = np.concatenate(tiles)
+                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns, -1)
+                tiles = [matrix[r : r + tile].swapaxes(0, 1).reshape(-1) for r in range(0, rows, tile)]
+                data[term.data : term.data + rows * columns] = np.concatenate(tiles).reshape(-1, *data.shape[1:])
     return data
 
 
@@ -224,8 +224,8 @@ class SeriesCode:
             column = code.add(tile, code.times(loop.index, rows))
             for i, total in enumerate(loop.sums):
                 weight = num.table(self.memory["data"], code.add(column, i))
-                loop.next.append(num.fma(weight, x, total))
-        return loop.totals
+                loop.next.append(num.accumulate(weight, x, total))
+        return [num.settle(total) for total in loop.totals]
 
     def _sparse(self, term: Term, row: Any, total: Number) -> Number:
         code, index = self.code, self.memory["index"]
@@ -235,8 +235,8 @@ class SeriesCode:
         with self.num.sum_loop(low, high, [total]) as loop:
             column = code.whole_at(index, code.add(term.index + rows + 1, loop.index))
             weight = self.num.table(self.memory["data"], code.add(term.data, loop.index))
-            loop.next.append(self.num.fma(weight, self._get(term.operand, column), loop.sums[0]))
-        return loop.totals[0]
+            loop.next.append(self.num.accumulate(weight, self._get(term.operand, column), loop.sums[0]))
+        return self.num.settle(loop.totals[0])
 
     def _rows_of(self, term: Term) -> int:
         for operation in self.recurrences.operations:

@@ -24,13 +24,13 @@ from .series import MEMORY, SeriesCode, Shape
 QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
 """Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""
 
-GROUP = ("ids", "old", "slope", "weights", "registers")
-"""Per group of lanes: who sits where, and what a step needs besides the series."""
+GROUP = ("ids", "goal", "old", "slope", "weights", "registers")
+"""Per group of lanes: who sits where, the times wanted, and what a step needs besides the series."""
 
 RECORD = ("rows", "spans", "polynomials")
 """Steps kept: trajectory, (begin, step, unit of time), and coefficients (watched entry, order)."""
 
-REGISTERS = ("end", "cap", "steps", "length", "space", "fate", "step")
+REGISTERS = ("cap", "steps", "length", "space", "fate", "step")
 """Vectors of `registers`, one number each."""
 
 CONTROL = ("next", "stop", "turns", "kept", "room", "max_steps")
@@ -85,7 +85,7 @@ class StepCode:
         self.code = Code(module, "run", [POINTER] * len(names), shape.lanes)
         self.num = arithmetic(self.code)
         self.pointer = dict(zip(names, self.code.function.args, strict=True))
-        self.unit = 2.0**-52 if arithmetic.parts == 1 else 2.0**-100
+        self.unit = arithmetic.unit
         self._emit()
 
     def _emit(self) -> None:
@@ -184,11 +184,13 @@ class StepCode:
             if self.recurrences.still_size:
                 with code.loop(0, self.recurrences.still_size) as loop:
                     move("still", loop.index, "parameters", self.recurrences.still_size, loop.index)
-            self._copy("ends", trajectory, "registers", self._spot_of_register("end", lane))
+            move("goal", 0, "ends", 1, 0)
         else:
-            watched = self.recurrences.moving_watched
-            for number, entry in enumerate(watched):
-                move("series", entry * self.stride, "readings", len(watched), number)
+            count = len(self.recurrences.moving_watched)
+            for number, entry, size in self.recurrences.moving_runs:
+                with code.loop(0, size) as loop:
+                    place = code.times(code.add(loop.index, entry), self.stride)
+                    move("series", place, "readings", count, code.add(loop.index, number))
 
     def _spot_of_register(self, name: str, lane: Value) -> Value:
         return self.code.add(REGISTERS.index(name) * self.lanes, lane)
@@ -254,9 +256,9 @@ class StepCode:
         unit = code.load(self.pointer["unit"], 0)
         step, wrong = self._expand(scale)
         step = build.fmul(step, unit)
-        clock, end = num.load(self.pointer["clock"], 0), (self._register("end"), *num.zero()[1:])
-        gap = num.subtract(end, clock)[0]
-        left = code.absolute(gap)
+        clock, goal = num.load(self.pointer["clock"], 0), num.load(self.pointer["goal"], 0)
+        gap = num.subtract(goal, clock)
+        left = code.absolute(gap[0])
         step = code.least(step, self._register("cap"))
         parts = code.intrinsic("ceil", build.fdiv(left, build.fmul(step, code.number(1 + 4 * 2.0**-52))))
         last = build.fcmp_ordered("<=", parts, code.number(1.0))
@@ -267,20 +269,19 @@ class StepCode:
         step = build.select(moves, step, zero)
         smaller = build.fmul(unit, code.number(2.0**-UNIT_BITS))
         again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-1000))))
-        signed = code.intrinsic("copysign", step, gap)
-        relative = build.fdiv(signed, unit)
+        signed = (code.intrinsic("copysign", step, gap[0]), *num.zero()[1:])
+        signed = (signed[0], *num.select(build.and_(last, moves), gap, signed)[1:])
+        relative = tuple(build.fdiv(part, unit) for part in signed)
         if self.steps.length:
-            stretch = self._stretch(relative)
+            stretch = self._stretch(relative[0])
         if self.steps.keep:
-            self._keep(signed)
+            self._keep(signed[0])
         self._advance(relative)
-        later = num.add(clock, (signed, *num.zero()[1:]))
-        later = tuple(build.select(last, e, t) for e, t in zip(end, later, strict=True))
-        num.store(later, self.pointer["clock"], 0)
+        num.store(num.select(last, goal, num.add(clock, signed)), self.pointer["clock"], 0)
         following = build.select(moves, self._power_of_two(step), build.select(again, smaller, unit))
         code.store(following, self.pointer["unit"], 0)
         self._start_order()
-        good, size = self._trusted(relative, build.fdiv(signed, following))
+        good, size = self._trusted(relative, tuple(build.fdiv(part, following) for part in signed))
         good = build.and_(good, moves)
         busy = build.icmp_signed(">=", self._load_ids(), code.whole(0))
         self._undo(build.not_(good), clock, build.select(again, code.number(math.inf), step))
@@ -405,13 +406,12 @@ class StepCode:
         whole = build.fadd(build.fadd(floor, code.number(1023.0)), code.number(2.0**52))
         return build.fmul(power, code.double(build.shl(code.bits(whole), code.whole(52))))
 
-    def _advance(self, step: Value) -> None:
+    def _advance(self, h: Number) -> None:
         """Evaluate every state and its slope at the far end by Horner's rule; old states are kept.
 
         The step, and the slope, are in the lane's unit of time.
         """
         code, num, series = self.code, self.num, self.pointer["series"]
-        h = (step, *num.zero()[1:])
         order = self.steps.order
 
         def work(entries: list[Any]) -> None:
@@ -429,20 +429,19 @@ class StepCode:
 
         self._blocks(0, self.recurrences.dim, work)
 
-    def _trusted(self, relative: Value, following: Value) -> tuple[Value, Value]:
+    def _trusted(self, relative: Number, following: Number) -> tuple[Value, Value]:
         """Whether the polynomial solves the equation at its far end; and the size of the new state.
 
         `relative` and `following` are the step in the units of time of the old and of the new series.
         """
         code, build, num, series = self.code, self.code.build, self.num, self.pointer["series"]
         size = self._size_of(lambda e, place: num.load(series, place))
-        before, after = (relative, *num.zero()[1:]), (following, *num.zero()[1:])
 
         def change(place: Any) -> Number:
-            return num.multiply(after, num.load(series, code.add(place, 1)))
+            return num.multiply(following, num.load(series, code.add(place, 1)))
 
         def defect(e: Any, place: Any) -> Number:
-            return num.subtract(num.multiply(before, num.load(self.pointer["slope"], e)), change(place))
+            return num.subtract(num.multiply(relative, num.load(self.pointer["slope"], e)), change(place))
 
         miss, rate = self._size_of(defect), self._size_of(lambda e, place: change(place))
         scale = code.greatest(size, self._floor())
@@ -458,14 +457,10 @@ class StepCode:
         half = build.fmul(step, code.number(0.5))
         self._set_register("cap", build.select(bad, half, code.number(math.inf)))
         with code.when(self._any(bad)):
-
-            def chosen(old: Number, new: Number) -> Number:
-                return tuple(build.select(bad, o, n) for o, n in zip(old, new, strict=True))
-
             with self._states() as (e, place):
                 new, old = num.load(self.pointer["series"], place), num.load(self.pointer["old"], e)
-                num.store(chosen(old, new), self.pointer["series"], place)
-            num.store(chosen(clock, num.load(self.pointer["clock"], 0)), self.pointer["clock"], 0)
+                num.store(num.select(bad, old, new), self.pointer["series"], place)
+            num.store(num.select(bad, clock, num.load(self.pointer["clock"], 0)), self.pointer["clock"], 0)
             self._start_order()
 
     def _stretch(self, step: Value) -> Value:
@@ -490,10 +485,10 @@ class StepCode:
     def _keep(self, step: Value) -> None:
         """Write the step's polynomials of the watched entries, one row per lane, before the state moves on."""
         code, build, parts = self.code, self.code.build, self.num.parts
-        kept, entries = self._control("kept"), self.recurrences.moving_watched
+        kept, orders = self._control("kept"), self.steps.order + 1
         build.store(self._load_ids(), build.gep(self.pointer["rows"], [kept], source_etype=INT), align=8)
         code.store(step, self.pointer["registers"], REGISTERS.index("step"))
-        size = len(entries) * (self.steps.order + 1) * parts
+        size = len(self.recurrences.moving_watched) * orders * parts
         with code.loop(0, self.lanes) as lane:
             row = code.add(kept, lane.index)
             span = code.times(row, parts + 2)
@@ -501,14 +496,14 @@ class StepCode:
                 self._copy("clock", self._spot(0, p, lane.index), "spans", code.add(span, p))
             self._copy("registers", self._spot_of_register("step", lane.index), "spans", code.add(span, parts))
             self._copy("unit", lane.index, "spans", code.add(span, parts + 1))
-            for number, entry in enumerate(entries):
-                first = code.add(code.times(row, size), number * (self.steps.order + 1) * parts)
-                with code.loop(0, self.steps.order + 1) as k:
+            for number, entry, length in self.recurrences.moving_runs:
+                with code.loop(0, length) as e, code.loop(0, orders) as k:
+                    series = code.add(code.times(code.add(e.index, entry), self.stride), k.index)
+                    place = code.add(code.times(code.add(e.index, number), orders), k.index)
+                    place = code.add(code.times(row, size), code.times(place, parts))
                     for p in range(parts):
-                        here = self._spot(code.add(entry * self.stride, k.index), p, lane.index)
-                        self._copy(
-                            "series", here, "polynomials", code.add(code.add(first, code.times(k.index, parts)), p)
-                        )
+                        here = self._spot(series, p, lane.index)
+                        self._copy("series", here, "polynomials", code.add(place, p))
 
     def _confirm(self, good: Value) -> None:
         """Strike out the rows of lanes whose step did not count."""

@@ -62,6 +62,20 @@ def test_engines_agree_within_their_tolerance(seed, t):
     assert_allclose(results[0].outputs[:, -1], (results[0].named["h"] ** 2).sum(axis=1), rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), t=st.sampled_from([0.1, 1.0, 3.0, -0.5]))
+def test_methods_agree_within_their_tolerance(seed, t):
+    """Taylor, Runge-Kutta and Radau, at the end and on the way."""
+    system, start = circuit(seed)
+    taylor = run(system, start, t, method="taylor", dense=True, length=True)
+    scale, times = max(1.0, np.abs(taylor.outputs).max()), t * np.linspace(0, 1, 9)
+    for method, tol, error in (("rungekutta", 1e-11, 1e-8), ("stiff", 1e-8, 1e-5)):
+        other = run(system, start[:2], t, method=method, tol=tol, dense=True, length=True)
+        assert_allclose(other.outputs, taylor.outputs[:2], atol=error * scale, rtol=0)
+        assert_allclose(other.at(times), taylor.at(times)[:2], atol=10 * error * scale, rtol=0)
+        assert_allclose(other.length, taylor.length[:2], rtol=1e-3)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))

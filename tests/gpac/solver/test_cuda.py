@@ -1,6 +1,7 @@
 """CUDA kernels without a device: compiled for real, and run on the processor against the lanes engine."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -17,11 +18,12 @@ import gpac.solver.batch
 from compile import Network, Sigmoid, Tanh, dense, homotopy
 from gpac import PIVP, Circuit, GpacError, NumberError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
+from gpac.pair import Pair, as_pair, leading
 from gpac.solver import choice
 from gpac.solver.cuda import engine as cuda
 from gpac.solver.cuda import queue
 from gpac.solver.cuda.engine import CudaEngine
-from gpac.solver.cuda.layout import Arithmetic, Layout
+from gpac.solver.cuda.layout import ARITHMETICS, Layout
 from gpac.solver.lanes.engine import LaneEngine
 from gpac.solver.series import Series
 from gpac.solver.task import Batch, Limits, Settings
@@ -119,13 +121,14 @@ class Text:
         self.text = text
 
 
-def written(circuit, arithmetic=Arithmetic.DOUBLE, **more):
-    engine = CudaEngine(circuit, settings_for(circuit, **more), np, arithmetic, build=Text)
+def written(circuit, **more):
+    engine = CudaEngine(circuit, settings_for(circuit, **more), np, build=Text)
     return engine.kernel.text, engine.layout
 
 
-def assert_compiles_without_spills(circuit, arithmetic=Arithmetic.DOUBLE, **more):
-    text, layout = written(circuit, arithmetic, **more)
+def assert_compiles_without_spills(circuit, **more):
+    text, layout = written(circuit, **more)
+    arithmetic = ARITHMETICS[more.get("precision", "double")]
     for architecture in ARCHITECTURES:
         found = figures(text, architecture)
         assert (found.spilled, found.stack) == (0, 0)  # with registers, all series are there: no array is in memory
@@ -147,9 +150,9 @@ def test_kernels_with_everything_asked_for_compile_without_spills(name):
 
 @compiled
 @pytest.mark.parametrize("name", ["Lorenz", "tanh flow"])
-@pytest.mark.parametrize(("arithmetic", "tol"), [(Arithmetic.FLOAT, 1e-6), (Arithmetic.DOUBLE_DOUBLE, 1e-28)])
-def test_other_arithmetics_compile_without_spills(name, arithmetic, tol):
-    assert_compiles_without_spills(circuit_of(problem(name).system), arithmetic, tol=tol)
+@pytest.mark.parametrize(("precision", "tol"), [("single", 1e-6), ("double-double", 1e-28)])
+def test_other_arithmetics_compile_without_spills(name, precision, tol):
+    assert_compiles_without_spills(circuit_of(problem(name).system), precision=precision, tol=tol)
 
 
 @compiled
@@ -246,20 +249,27 @@ def test_every_layout_has_the_bits_of_the_lanes_engine(name, which, monkeypatch)
     assert_allclose(kernel.length, lanes.length, rtol=1e-14)
 
 
-EXACT = "exp", "circle", "tan", "Riccati", "arctan", "Jacobi sn, cn, dn", "matrix exponential", "matrix Riccati"
-"""Problems whose weights, start values and end are doubles."""
-
-
 @shimmed
-@pytest.mark.parametrize("name", EXACT)
-def test_double_double_has_some_thirty_digits(name):
-    some = problem(name)
-    circuit = circuit_of(some.system)
-    engine = CudaEngine(circuit, settings_for(circuit, 1e-28), np, Arithmetic.DOUBLE_DOUBLE, build=HostKernel)
-    high, low = np.moveaxis(engine.advance(batch_for(circuit, [some.t]), Limits(10_000)).readings[:, 0], -1, 0)
-    with mpmath.workdps(45):
-        errors = [abs(mpmath.mpf(h) + mpmath.mpf(b) - t) for h, b, t in zip(high, low, some.truth(40), strict=True)]
-        assert max(errors) <= 12e-28 * some.condition
+@pytest.mark.parametrize("problem", PROBLEMS, ids=repr)
+def test_double_double_has_some_thirty_digits_and_the_bits_of_the_lanes(problem):
+    circuit = circuit_of(problem.system)
+    settings = settings_for(circuit, 1e-28, precision="double-double", keep=True)
+    end = problem.t if problem.name != "Lorenz" else Fraction(1)
+    start = Series(circuit, np, "double-double").start({}, 2)
+    batch = Batch({}, start, as_pair(np.zeros(2)), Pair.of([end, end / 3]))
+    kernel = CudaEngine(circuit, settings, np, build=HostKernel).advance(batch, Limits(10_000))
+    lanes = LaneEngine(circuit, settings).advance(batch, Limits(10_000))
+    assert_array_equal(kernel.steps, lanes.steps)
+    for name in ("t", "state", "readings"):
+        one, other = getattr(kernel, name), getattr(lanes, name)
+        assert_array_equal(one.high, other.high, err_msg=name)
+        assert_array_equal(one.low, other.low, err_msg=name)
+    for one, other in zip(in_order(kernel.pieces), in_order(lanes.pieces), strict=True):
+        assert_array_equal(leading(one), leading(other))
+    if end == problem.t:
+        with mpmath.workdps(45):
+            errors = [abs(got - true) for got, true in zip(kernel.readings[:, 0].mpf(), problem.truth(45), strict=True)]
+            assert max(errors) <= 12e-28 * problem.condition
 
 
 @shimmed
@@ -267,16 +277,17 @@ def test_double_double_has_some_thirty_digits(name):
 def test_single_precision_reaches_its_tolerance(name):
     some = problem(name)
     circuit = circuit_of(some.system)
-    engine = CudaEngine(circuit, settings_for(circuit, 2e-6), np, Arithmetic.FLOAT, build=HostKernel)
+    engine = CudaEngine(circuit, settings_for(circuit, 2e-6, precision="single"), np, build=HostKernel)
     found = engine.advance(batch_for(circuit, [some.t]), Limits(1000)).readings[:, 0]
     truth = np.array([float(v) for v in some.truth()])
     assert np.abs(found - truth).max() <= 12 * 2e-6 * some.condition
 
 
 def test_single_precision_refuses_what_it_does_not_have():
-    circuit = circuit_of(problem("exp").system)
-    with pytest.raises(NumberError, match=r"at least 4\.8e-07 in float32, got 1e-08"):
-        CudaEngine(circuit, settings_for(circuit, 1e-8), np, Arithmetic.FLOAT, build=Text)
+    with pytest.raises(NumberError, match=r"4\.8e-07 \(precision='single'\).*got 1e-08"):
+        solve(SQUARE, t=0.5, tol=1e-8, precision="single")
+    with pytest.raises(GpacError, match="runs on a CUDA device only"):
+        solve(SQUARE, t=0.5, tol=1e-6, precision="single")
 
 
 # -- queue and limits ----------------------------------------------------------------------------------------
@@ -329,6 +340,18 @@ def test_short_launches_and_small_records_change_no_bits(system, kernels, monkey
     assert_array_equal(cut.outputs, whole.outputs)
     assert_array_equal(cut.steps, whole.steps)
     assert_array_equal(cut.at(times), whole.at(times))
+
+
+def test_every_precision_is_asked_for_by_name(kernels):
+    rows, circuit = states(5), neural_ode()
+    asked = {
+        p: solve(circuit, t=1, inputs=rows, tol=tol, precision=p) for p, tol in (("single", 1e-6), ("double", 1e-14))
+    }
+    asked["double-double"] = solve(circuit, t=1, inputs=rows, tol=1e-28, precision="double-double")
+    assert all(f"CUDA kernel, {p}," in s.engine for p, s in asked.items())
+    assert_allclose(asked["single"].outputs, asked["double"].outputs, atol=2e-5)
+    assert_allclose(asked["double"].outputs, asked["double-double"].outputs, atol=1e-13)
+    assert (asked["double-double"].outputs_low != 0).any()
 
 
 def test_each_trajectory_ends_in_its_own_way(kernels):

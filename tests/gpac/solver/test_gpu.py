@@ -1,5 +1,7 @@
 """Everything on a CUDA device, where there is one: kernels and arrays against the processor's lanes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import mpmath
 import numpy as np
 import pytest
@@ -9,11 +11,7 @@ from problems import PROBLEMS, problem
 
 import gpac
 from compile import Network, Sigmoid, dense, homotopy, relaxation, sequential
-from gpac import PIVP, Circuit, Status
-from gpac.solver.cuda.engine import CudaEngine
-from gpac.solver.cuda.layout import Arithmetic
-from gpac.solver.series import Series
-from gpac.solver.task import Batch, Limits, Settings
+from gpac import PIVP, Status
 
 pytestmark = pytest.mark.gpu
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed (extra gpu)")
@@ -92,19 +90,17 @@ def test_each_trajectory_ends_in_its_own_way(engine):
     assert set(late.status) == {Status.WALL_CLOCK}
 
 
-@pytest.mark.parametrize(("arithmetic", "tol"), [(Arithmetic.FLOAT, 2e-6), (Arithmetic.DOUBLE_DOUBLE, 1e-28)])
-def test_other_arithmetics_reach_their_tolerance(arithmetic, tol):
-    for name in ("exp", "circle", "tan", "Jacobi sn, cn, dn"):
-        some = problem(name)
-        circuit = some.system if isinstance(some.system, Circuit) else some.system.to_circuit()
-        engine = CudaEngine(circuit, Settings(tol, tol, tuple(circuit.outputs.values())), cupy, arithmetic)
-        start = Series(circuit, cupy).start({}, 1)
-        found = engine.advance(Batch({}, start, cupy.zeros(1), cupy.full(1, float(some.t))), Limits(10_000)).readings
-        found = cupy.asnumpy(found)[:, 0].reshape(len(some.truth()), -1)
-        with mpmath.workdps(45):
-            numbers = [mpmath.fsum(map(mpmath.mpf, row)) for row in found.tolist()]
-            off = max(abs(a - b) for a, b in zip(numbers, some.truth(40), strict=True))
-        assert off <= 12 * tol * some.condition
+@pytest.mark.parametrize(("precision", "tol"), [("single", 2e-6), ("double-double", 1e-28)])
+@pytest.mark.parametrize("name", ["exp", "circle", "tan", "Jacobi sn, cn, dn"])
+def test_other_arithmetics_reach_their_tolerance(name, precision, tol):
+    some = problem(name)
+    solution = gpac.solve(some.system, t=some.t, tol=tol, precision=precision, backend="cupy").check()
+    assert "CUDA kernel" in solution.engine
+    low = 0 * solution.outputs if solution.outputs_low is None else solution.outputs_low
+    with mpmath.workdps(45):
+        numbers = map(lambda h, b: mpmath.mpf(h) + mpmath.mpf(b), solution.outputs.tolist(), low.tolist())
+        off = max(abs(a - b) for a, b in zip(numbers, some.truth(45), strict=True))
+    assert off <= 12 * tol * some.condition
 
 
 def test_a_circuit_of_many_weights_goes_to_cublas():
@@ -114,3 +110,15 @@ def test_a_circuit_of_many_weights_goes_to_cublas():
     program = homotopy(Network(5, [*layers, Sigmoid(), dense(rng.normal(size=(2, 300)), np.zeros(2))]))
     solution = gpac.solve(program, inputs=cupy.zeros((4, 5)))
     assert "cuBLAS" in solution.engine
+
+
+def test_results_of_an_executor_live_where_the_inputs_lived():
+    rng = np.random.default_rng(0)
+    layers = [dense(rng.normal(size=(20, 5)), rng.normal(size=20)), Sigmoid(), dense(rng.normal(size=(3, 20)))]
+    program, x = homotopy(Network(5, layers)), cupy.asarray(rng.normal(size=(100, 5)))
+    here = gpac.solve(program, inputs=x)
+    with ThreadPoolExecutor(1) as executor:
+        there = gpac.solve(program, inputs=x, executor=executor)
+    assert isinstance(there.outputs, cupy.ndarray)
+    assert isinstance(there.steps, cupy.ndarray)
+    assert bool((there.outputs == here.outputs).all())

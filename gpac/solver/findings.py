@@ -1,0 +1,106 @@
+"""What was found along the way, put together from pieces of a batch and phases of a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .events import Events
+from .extremes import Extremes
+from .observation import Observation
+from .task import Advance
+
+Array = np.ndarray
+COLUMNS = ("trajectory", "event", "entry", "t", "direction", "outputs", "states")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found on trajectories of one circuit.
+
+    Attributes
+    ----------
+    trajectory, event, entry, direction : int64, (n,)
+        Local number of the trajectory; number of the event asked; entry; direction along the run.
+    t : float64, (n,)
+    outputs, states : float64, (n, m), (n, dim)
+    extremes : Extremes, (B, X)
+        Of several wires side by side.
+    parts : number of the extremes asked, and their part of the X columns
+    """
+
+    trajectory: Array
+    event: Array
+    entry: Array
+    t: Array
+    direction: Array
+    outputs: Array
+    states: Array
+    extremes: Extremes
+    parts: tuple[tuple[int, slice], ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What was found in one phase: of which trajectories, and (B,) times at which it began."""
+
+    found: Found | None
+    ids: Array
+    begin: Array
+    last: bool
+
+
+def gathered(parts: list[Advance]) -> Found | None:
+    """What was found on all pieces of a batch, trajectories numbered through."""
+    some = next((p.found for p in parts if p.found is not None), None)
+    if some is None:
+        return None
+    first, found = 0, []
+    for part in parts:
+        count = len(part.code)
+        one = part.found or _nothing(some, count)
+        found.append(replace(one, trajectory=one.trajectory + first))
+        first += count
+    columns = {n: np.concatenate([getattr(f, n) for f in found]) for n in COLUMNS}
+    extremes = Extremes(*(np.concatenate(a) for a in zip(*(f.extremes for f in found), strict=True)))
+    return replace(some, **columns, extremes=extremes)
+
+
+def _nothing(like: Found, count: int) -> Found:
+    """Of trajectories that were never begun."""
+    columns = {n: getattr(like, n)[:0] for n in COLUMNS}
+    return replace(like, **columns, extremes=Extremes.none(count, like.extremes.low.shape[1]))
+
+
+def events_of(observation: Observation, stages: list[Stage], m: int) -> Events:
+    """Events of all phases: by trajectory, then in order of the run."""
+    names = np.array([e.name for e in observation.events], dtype=str)
+    whole = np.zeros(0, dtype=np.int64)
+    dim = max((s.found.states.shape[1] for s in stages if s.found is not None), default=0)
+    parts = [Events(whole, names[whole], whole, np.zeros(0), whole, np.zeros((0, m)), np.zeros((0, dim)), whole)]
+    for number, stage in enumerate(stages):
+        f = stage.found
+        if f is None:
+            continue
+        outputs = f.outputs if stage.last else np.full((len(f.t), m), np.nan)
+        states = np.pad(f.states, ((0, 0), (0, dim - f.states.shape[1])), constant_values=np.nan)
+        who, t = stage.ids[f.trajectory], f.t + stage.begin[f.trajectory]
+        phase = np.full(len(t), number)
+        parts.append(Events(who, names[f.event], f.entry, t, f.direction, outputs, states, phase))
+    joined = Events(*(np.concatenate([getattr(p, n) for p in parts]) for n in Events.__dataclass_fields__))
+    return joined.where(np.argsort(joined.trajectory, kind="stable"))
+
+
+def extremes_of(observation: Observation, stages: list[Stage], count: int, single: bool) -> dict[Hashable, Extremes]:
+    """Extremes of all phases by what they were asked as."""
+    totals = [Extremes.none(count, seen.wire.size) for seen in observation.extremes]
+    for stage in stages:
+        if stage.found is None:
+            continue
+        for number, columns in stage.found.parts:
+            new = stage.found.extremes.columns(columns).later(stage.begin)
+            totals[number].put(stage.ids, totals[number].of(stage.ids).with_(new))
+    named = zip((seen.key for seen in observation.extremes), totals, strict=True)
+    return {key: Extremes(*(a[0] for a in e)) if single else e for key, e in named}
