@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from .balls import enclose_forward
 from .frontends import load
-from .network import Dense, Network, Scale, Sigmoid, Tanh, dense, forward
+from .network import Network, Node, forward
+from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .schemes import homotopy, relaxation, sequential
 
 __all__ = [
-    "Dense",
+    "Activation",
+    "Affine",
+    "Multiply",
     "Network",
-    "Scale",
+    "Node",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "dense",
     "enclose_forward",
@@ -22,5 +26,6 @@ __all__ = [
     "homotopy",
     "load",
     "relaxation",
+    "scale",
     "sequential",
 ]

@@ -21,7 +21,8 @@ from compile.frontends.onnx_fold import fold
 from compile.frontends.onnx_layers import OPERATORS, merged
 from compile.frontends.onnx_shape import FLOATS, RESHAPERS, Shape, Step, check_size
 from compile.frontends.onnx_tensor import read_tensor, type_name
-from compile.network import Layer, Network
+from compile.network import Network
+from compile.operations import Operation
 from gpac.errors import GpacError, LoadError
 
 READ: dict[str, tuple[int, set[str]]] = {
@@ -58,7 +59,7 @@ class _Walk:
     constants: dict[str, np.ndarray | TensorProto]  # tensors of the file are read where they are used
     shapes: dict[str, Shape]  # of every value that depends on the input
     last: str  # the end of the chain so far
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[Operation] = field(default_factory=list)
 
 
 def read_onnx(path: Path) -> Network:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from compile.frontends.onnx_shape import Shape, Step, broadcast
-from compile.network import Dense, Layer, Scale, Sigmoid, Tanh
+from compile.operations import Affine, Operation, Sigmoid, Tanh, dense, scale
 from gpac.errors import LoadError, NumberError
 from gpac.exact import exact_array, to_exact, to_fractions
 
-Result: TypeAlias = tuple[Layer, ...]
+Result: TypeAlias = tuple[Operation, ...]
 ZERO, ONE = np.zeros(1), np.ones(1)
 
 
 def _gemm(step: Step) -> tuple[Result, Shape]:
-    """alpha x W + beta C, exactly: an alpha other than 1 becomes a Scale of its own."""
+    """alpha x W + beta C, exactly: an alpha other than 1 becomes a scale of its own."""
     if step.moving != 0 or step.integer("transA", 0):
         raise LoadError("the value that depends on the input must come first and not transposed (transA = 0)")
     weight = step.constant(1) if step.integer("transB", 0) else step.constant(1).T
@@ -35,8 +35,8 @@ def _gemm(step: Step) -> tuple[Result, Shape]:
         bias = _bias(_times(exact_array(step.constant(2)), step.number("beta", 1.0)), shape)
     alpha = step.number("alpha", 1.0)
     if alpha == 1:
-        return (Dense(weight, bias),), shape
-    return (Dense(weight, np.zeros(len(weight))), Scale(exact_array([alpha]), bias)), shape
+        return (dense(weight, bias),), shape
+    return (dense(weight), scale(alpha, bias)), shape
 
 
 def _bias(c: np.ndarray, shape: Shape) -> np.ndarray:
@@ -50,13 +50,13 @@ def _matmul(step: Step) -> tuple[Result, Shape]:
     matrix, shape = step.constant(1 - step.moving), step.shape
     if step.moving == 0:
         weight = _weight(matrix.T, shape)
-        return (Dense(weight, np.zeros(len(weight))),), (*shape[:-1], len(weight))
+        return (dense(weight),), (*shape[:-1], len(weight))
     column = shape if len(shape) == 1 else shape[:-1]
     weight = _weight(matrix, column)
     result = (len(weight),) if len(shape) == 1 else (*shape[:-2], len(weight), 1)
     if math.prod(shape) != column[-1]:
         raise LoadError(f"a matrix times a value of shape {shape} is supported for one column only")
-    return (Dense(weight, np.zeros(len(weight))),), result
+    return (dense(weight),), result
 
 
 def _weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
@@ -83,7 +83,7 @@ def _arithmetic(step: Step) -> tuple[Result, Shape]:
         )
     factor, offset = _affine(step, c)
     factor, offset = (a.reshape(1) if a.size == 1 else _spread(a, shape) for a in (factor, offset))
-    return (Scale(factor, offset),), shape
+    return (scale(factor, offset),), shape
 
 
 def _affine(step: Step, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,11 +127,19 @@ OPERATORS: dict[str, Callable[[Step], tuple[Result, Shape]]] = {
 
 def merged(layers: Result) -> Result:
     """The layers with every offset that directly follows a matrix without bias made its bias (MatMul, Add)."""
-    result: list[Layer] = []
+    result: list[Operation] = []
     for layer in layers:
         last = result[-1] if result else None
-        if isinstance(last, Dense) and isinstance(layer, Scale) and not last.bias.any() and (layer.factor == 1).all():
-            result[-1] = Dense(last.weight, _spread(layer.offset, last.bias.shape))
+        if _is_matrix(last) and isinstance(layer, Affine) and not last.bias.any() and _is_shift(layer):
+            result[-1] = dense(last.weight, _spread(layer.bias, last.bias.shape))
         else:
             result.append(layer)
     return tuple(result)
+
+
+def _is_matrix(layer: Operation | None) -> TypeGuard[Affine]:
+    return isinstance(layer, Affine) and layer.weight.ndim == 2
+
+
+def _is_shift(layer: Affine) -> bool:
+    return layer.weight.ndim < 2 and bool((layer.weight == 1).all())
