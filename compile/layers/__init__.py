@@ -1,0 +1,27 @@
+"""Layers: functions that turn values into values, one family per file."""
+
+from .attention import attention, causal, decoder_block, encoder_block, multi_head_attention
+from .convolution import conv, conv_transpose
+from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from .pooling import adaptive_average_pool, average_pool
+from .recurrent import gru, lstm, rnn
+
+__all__ = [
+    "adaptive_average_pool",
+    "attention",
+    "average_pool",
+    "batch_norm",
+    "causal",
+    "conv",
+    "conv_transpose",
+    "decoder_block",
+    "encoder_block",
+    "group_norm",
+    "gru",
+    "instance_norm",
+    "layer_norm",
+    "lstm",
+    "multi_head_attention",
+    "rms_norm",
+    "rnn",
+]
