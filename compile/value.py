@@ -85,7 +85,7 @@ class Value:
             flat, unit = unit.index[flat], unit.operands[0]
         if np.array_equal(flat, np.arange(unit.size)):
             return Value(unit, index.shape)
-        operation = Affine((selection(flat, unit.size),), 0)
+        operation = Affine((selection(flat, unit.size),), np.zeros(1))
         return Value(Unit(len(flat), operation, (unit,), flat), index.shape)
 
     @property
@@ -154,7 +154,7 @@ class Value:
 
     def __truediv__(self, other: Any) -> Value:
         if isinstance(other, Value):
-            raise ShapeError("division by a value is not supported; multiply by its 'reciprocal', which needs an offset")
+            raise ShapeError("division by a value is not supported; multiply by the activation 'reciprocal'")
         divisor = to_fractions(exact_array(other))
         if not divisor.all():
             raise NumberError("expected a divisor without zeros, got one with a zero entry")

@@ -69,7 +69,9 @@ def conv_transpose(
     )
     if min(out) < 1:
         raise ShapeError(f"the padding {pads} leaves nothing of a transposed convolution of the image {image}")
-    axes = [_taps(m, k, s, d, p, n) for m, k, s, d, p, n in zip(out, kernel, stride, dilation, pads, image, strict=True)]
+    axes = [
+        _taps(m, k, s, d, p, n) for m, k, s, d, p, n in zip(out, kernel, stride, dilation, pads, image, strict=True)
+    ]
     matrix = _matrix(weight, axes, out, image, groups).T.tocsr()
     return affine([(matrix, x)], _bias(bias, channels, out), (channels, *out))
 

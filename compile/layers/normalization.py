@@ -1,4 +1,4 @@
-"""Normalisation layers. 1/sqrt(variance + eps) is the activation "rsqrt" of a mean of squares, which is never negative."""
+"""Normalisation layers. 1/sqrt(variance + eps) is the activation "rsqrt" of a mean of squares, never negative."""
 
 from __future__ import annotations
 

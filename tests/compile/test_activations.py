@@ -89,7 +89,9 @@ def test_floats_and_balls_are_the_function(name):
     with mpmath.workdps(60):
         truth = [TRUTH[name](mpmath.mpf(p)) for p in points]
     # atol: log(1 + small) and x - tanh(x) cancel, as they do in every library
-    assert_allclose(rule.arrays(np.array(points), parameter), np.array([float(v) for v in truth]), rtol=4e-15, atol=4e-16)
+    assert_allclose(
+        rule.arrays(np.array(points), parameter), np.array([float(v) for v in truth]), rtol=4e-15, atol=4e-16
+    )
     exact = enclose_forward(Network(len(points), [activation(name)]), points, digits=40)
     assert exact.contains(truth)
 
