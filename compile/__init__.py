@@ -6,7 +6,7 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
-from .frontends import load
+from .frontends import from_torch, load
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .schemes import homotopy, relaxation, sequential
@@ -23,6 +23,7 @@ __all__ = [
     "dense",
     "enclose_forward",
     "forward",
+    "from_torch",
     "homotopy",
     "load",
     "relaxation",

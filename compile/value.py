@@ -22,8 +22,8 @@ import numpy as np
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions
 
+from .activations import refusal
 from .groups import Groups
-from .network import Network, Node
 from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
 
 Shape: TypeAlias = tuple[int, ...]
@@ -154,7 +154,7 @@ class Value:
 
     def __truediv__(self, other: Any) -> Value:
         if isinstance(other, Value):
-            raise ShapeError("division by a value is not supported; multiply by the activation 'reciprocal'")
+            return self * root(other, "reciprocal")
         divisor = to_fractions(exact_array(other))
         if not divisor.all():
             raise NumberError("expected a divisor without zeros, got one with a zero entry")
@@ -178,21 +178,6 @@ def constant(values: Any) -> Value:
 def affine(terms: Sequence[tuple[Matrix, Value]], bias: Any, shape: Shape) -> Value:
     """sum of matrix @ value over `terms`, plus bias, as an array of `shape`."""
     return Value(_unit(Affine(tuple(m for m, _ in terms), bias), *(v.unit for _, v in terms)), tuple(shape))
-
-
-def linear(x: Value, weight: np.ndarray, bias: Any = None) -> Value:
-    """weight @ row + bias for every row along the last axis: (..., n) to (..., m), `weight` (m, n)."""
-    from scipy.sparse import csr_matrix, identity, kron
-
-    weight = np.asarray(weight)
-    if weight.ndim != 2 or not x.shape or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"a weight matrix of shape {weight.shape} cannot act on the last axis of {x.shape}")
-    rows = x.size // x.shape[-1]
-    matrix: Any = weight
-    if rows > 1:
-        matrix = kron(identity(rows, format="csr"), csr_matrix(weight.astype(np.float64)), format="csr")
-    offset = 0 if bias is None else np.tile(exact_array(bias), rows)
-    return affine([(matrix, x)], offset, (*x.shape[:-1], len(weight)))
 
 
 def einsum(subscripts: str, a: Value, b: Value) -> Value:
@@ -219,32 +204,6 @@ def multiply(a: Value, b: Value) -> Value:
     return Value(einsum(f"{words[0]},{words[1]}->{out}", *cores).unit, shape)
 
 
-def matmul(a: Value, b: Value) -> Value:
-    """The matrix product over the last axes of two values, batched over equal leading axes."""
-    if min(a.ndim, b.ndim) < 2 or a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"values of shapes {a.shape} and {b.shape} cannot be multiplied as matrices")
-    lead = "abcdefgh"[: a.ndim - 2]
-    return einsum(f"{lead}ij,{lead}jk->{lead}ik", a, b)
-
-
-def concatenate(values: Sequence[Value], axis: int = 0) -> Value:
-    """Values joined along an axis."""
-    axis %= values[0].ndim
-    places, at = [], 0
-    for v in values:
-        places.append(v.places + at)
-        at += v.size
-    if len({v.unit for v in values}) == 1:
-        return values[0].pick(np.concatenate([v.places for v in values], axis))
-    order = np.concatenate(places, axis)
-    where = np.argsort(order, axis=None)  # entry k of all values, side by side, goes to where[k]
-    terms, at = [], 0
-    for v in values:
-        terms.append((placement(where[at : at + v.size], order.size), v))
-        at += v.size
-    return affine(terms, 0, order.shape)
-
-
 def selection(index: np.ndarray, size: int) -> Any:
     """Sparse (len(index), size): row i has a 1 in column index[i]."""
     from scipy.sparse import csr_matrix
@@ -253,35 +212,30 @@ def selection(index: np.ndarray, size: int) -> Any:
     return csr_matrix((np.ones(count), index, np.arange(count + 1)), (count, size))
 
 
-def placement(rows: np.ndarray, size: int) -> Any:
-    """Sparse (size, len(rows)): entry k goes to row rows[k]."""
-    from scipy.sparse import csr_matrix
+def root(x: Value, name: str) -> Value:
+    """ "rsqrt", "sqrt", "reciprocal" or "log" of x = v + c, for a positive constant c; 1/sqrt is one step.
 
-    return csr_matrix((np.ones(len(rows)), (rows, np.arange(len(rows)))), (size, len(rows)))
+    That v is never negative is checked by the schemes.
+    """
+    operation = x.unit.operation
+    if name == "reciprocal" and isinstance(operation, Activation) and operation.name == "sqrt":
+        return Value(_unit(Activation("rsqrt", operation.parameter), *x.unit.operands), x.shape)
+    if name == "sqrt" and isinstance(operation, Activation) and operation.name == "square":
+        raise ShapeError(refusal("abs"))
+    offsets = set(operation.bias.tolist()) if isinstance(operation, Affine) else {0}
+    if not isinstance(operation, Affine) or len(offsets) > 1 or not min(offsets) > 0:
+        raise ShapeError(
+            f"{name} is supported of something that is never negative plus a positive constant, such as a mean of "
+            "squares + eps; here no such constant is added"
+        )
+    below = Value(_unit(Affine(operation.matrices, np.zeros(1)), *x.unit.operands), x.shape)
+    if below.unit.operation is not None and len(operation.matrices) == 1 and _is_one(operation.matrices[0]):
+        below = Value(x.unit.operands[0], x.shape)
+    return below.apply(name, offsets.pop())
 
 
-def as_network(output: Value, name: str = "network", input_shape: Sequence[int] | None = None) -> Network:
-    """The network whose output, flattened, is this value."""
-    order: list[Unit] = []
-    number: dict[Unit, int] = {}
-    stack = [output.unit]
-    while stack:
-        unit = stack[-1]
-        waiting = [u for u in unit.operands if u not in number]
-        if unit in number or not waiting:
-            stack.pop()
-            if unit not in number:
-                number[unit] = 0
-                order.append(unit)
-        else:
-            stack += waiting
-    sources = [u for u in order if u.operation is None]
-    if len(sources) != 1:
-        raise ShapeError(f"expected a value made from one network input, got {len(sources)}")
-    order.remove(sources[0])
-    number |= {sources[0]: 0} | {u: k for k, u in enumerate(order, 1)}
-    nodes = tuple(Node(u.operation, tuple(number[v] for v in u.operands)) for u in order if u.operation is not None)
-    return Network(sources[0].size, nodes, name, None if input_shape is None else tuple(input_shape))
+def _is_one(matrix: Matrix) -> bool:
+    return not hasattr(matrix, "tocsr") and matrix.ndim == 0 and matrix == 1
 
 
 def _unit(operation: Operation, *operands: Unit) -> Unit:

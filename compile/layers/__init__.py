@@ -1,6 +1,6 @@
 """Layers: functions that turn values into values, one family per file."""
 
-from .attention import attention, causal, decoder_block, encoder_block, multi_head_attention
+from .attention import attention, causal, decoder_block, encoder_block, masked_softmax, multi_head_attention
 from .convolution import conv, conv_transpose
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .pooling import adaptive_average_pool, average_pool
@@ -21,6 +21,7 @@ __all__ = [
     "instance_norm",
     "layer_norm",
     "lstm",
+    "masked_softmax",
     "multi_head_attention",
     "rms_norm",
     "rnn",

@@ -15,9 +15,10 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 
+from ..build import linear, placement
 from ..groups import Groups
 from ..operations import Softmax
-from ..value import Unit, Value, affine, einsum, linear, placement
+from ..value import Unit, Value, affine, einsum
 from .normalization import layer_norm
 
 
@@ -40,7 +41,7 @@ def attention(q: Value, k: Value, v: Value, mask: Any = None, factor: Any = None
         raise ShapeError(f"expected q (H, I, d), k (H, J, d) and v (H, J, e), got {q.shape}, {k.shape} and {v.shape}")
     q = _scaled(q, q.shape[2], factor)
     scores = einsum("hid,hjd->hij", q, k)
-    return einsum("hij,hjd->hid", _masked_softmax(scores, mask), v)
+    return einsum("hij,hjd->hid", masked_softmax(scores, mask), v)
 
 
 def _scaled(q: Value, d: int, factor: Any) -> Value:
@@ -53,7 +54,8 @@ def _scaled(q: Value, d: int, factor: Any) -> Value:
     return q.apply("factor", 1 / sympy.sqrt(d))
 
 
-def _masked_softmax(scores: Value, mask: Any) -> Value:
+def masked_softmax(scores: Value, mask: Any) -> Value:
+    """Softmax over the last axis; `mask` as in `attention`."""
     if mask is None:
         return scores.softmax(-1)
     mask = np.asarray(mask)
@@ -73,7 +75,7 @@ def _masked_softmax(scores: Value, mask: Any) -> Value:
     kept = scores.pick(places)
     labels = np.unique(places // scores.shape[-1], return_inverse=True)[1].reshape(-1)
     p = Value(Unit(kept.size, Softmax(Groups(labels)), (kept.unit,)), kept.shape)
-    return affine([(placement(places, scores.size), p)], 0, scores.shape)
+    return affine([(placement(places, np.arange(p.size), (scores.size, p.size)), p)], 0, scores.shape)
 
 
 @dataclass(frozen=True, eq=False)

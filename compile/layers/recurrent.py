@@ -14,7 +14,8 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array, to_fractions
 
-from ..value import Value, affine, concatenate, constant
+from ..build import concatenate
+from ..value import Value, affine, constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +48,26 @@ class Cell:
         return own, affine(terms, offset, (self.hidden,))
 
 
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a recurrent layer gives: the last layer's h at all times (T, H) or (T, 2 H), and the last states.
+
+    `hidden` and `cells` are (layers * directions, H); `cells` only for an LSTM.
+    """
+
+    output: Value
+    hidden: Value
+    cells: Value | None = None
+
+
 State = tuple[Value | None, Value | None]
 Step = Callable[[Cell, Value, State], State]
 
 
-def rnn(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, activation: str = "tanh") -> Value:
+def rnn(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, activation: str = "tanh") -> Run:
     """h' = tanh(W x + U h + b) over x (T, n); `layers` holds one or two (forward, backward) cells per layer.
 
-    Returns (T, H) or (T, 2 H). `initial` is (layers * directions, H).
+    `initial` is (layers * directions, H).
     """
 
     def step(cell: Cell, x: Value, state: State) -> State:
@@ -63,7 +76,7 @@ def rnn(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, activat
     return _stacked(x, layers, initial, None, step)
 
 
-def lstm(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, cells: Any = None) -> Value:
+def lstm(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, cells: Any = None) -> Run:
     """LSTM over x (T, n): gates in the order input, forget, cell, output. `cells` are the initial c."""
 
     def step(cell: Cell, x: Value, state: State) -> State:
@@ -77,7 +90,7 @@ def lstm(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, cells:
     return _stacked(x, layers, initial, cells, step)
 
 
-def gru(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, reset_after: bool = True) -> Value:
+def gru(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, reset_after: bool = True) -> Run:
     """GRU over x (T, n): gates in the order reset, update, new; h' = (1 - z) n + z h.
 
     With `reset_after` (PyTorch) n = tanh(W x + b + r (U h + c)), else n = tanh(W x + b + U (r h) + c).
@@ -98,21 +111,24 @@ def gru(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, reset_a
     return _stacked(x, layers, initial, None, step)
 
 
-def _stacked(x: Value, layers: Sequence[Sequence[Cell]], initial: Any, cells: Any, step: Step) -> Value:
+def _stacked(x: Value, layers: Sequence[Sequence[Cell]], initial: Any, cells: Any, step: Step) -> Run:
     if x.ndim != 2:
         raise ShapeError(f"expected a sequence (T, n), got a value of shape {x.shape}")
-    number = 0
+    number, ends = 0, []
     for directions in layers:
         runs = []
         for backward, cell in enumerate(directions):
             state = (_state(initial, number), _state(cells, number))
-            runs.append(_run(x, cell, state, step, bool(backward)))
+            output, state = _run(x, cell, state, step, bool(backward))
+            runs.append(output)
+            ends.append(state)
             number += 1
         x = concatenate(runs, 1) if len(runs) > 1 else runs[0]
-    return x
+    hidden, memory = ([v.reshape(1, -1) for v in parts if v is not None] for parts in zip(*ends, strict=True))
+    return Run(x, concatenate(hidden, 0), concatenate(memory, 0) if memory else None)
 
 
-def _run(x: Value, cell: Cell, state: State, step: Step, backward: bool) -> Value:
+def _run(x: Value, cell: Cell, state: State, step: Step, backward: bool) -> tuple[Value, State]:
     if x.shape[1] != cell.input_weight.shape[1]:
         raise ShapeError(f"expected {cell.input_weight.shape[1]} numbers per time step, got {x.shape[1]}")
     hidden: list[Value] = []
@@ -121,7 +137,7 @@ def _run(x: Value, cell: Cell, state: State, step: Step, backward: bool) -> Valu
         state = step(cell, x[k], state)
         assert state[0] is not None
         hidden.append(state[0].reshape(1, -1))
-    return concatenate(hidden[::-1] if backward else hidden, 0)
+    return concatenate(hidden[::-1] if backward else hidden, 0), state
 
 
 def _state(values: Any, number: int) -> Value | None:

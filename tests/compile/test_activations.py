@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose
 import gpac
 from compile import Activation, Network, dense, enclose_forward, homotopy, relaxation, sequential
 from compile.activations import NOT_ANALYTIC, RULES
-from compile.value import as_network, linear, network_input
+from compile.build import as_network, linear
+from compile.value import network_input
 from gpac import CircuitError, NumberError, ShapeError
 
 mp = mpmath.mp
@@ -174,7 +175,7 @@ def test_kinks_are_refused_with_the_reason(name):
 
 
 def test_unknown_names_and_wrong_parameters_are_refused():
-    with pytest.raises(ShapeError, match="expected an activation among tanh, sigmoid,.*got 'tahn'"):
+    with pytest.raises(ShapeError, match=r"expected an activation among tanh, sigmoid,.*got 'tahn'"):
         Activation("tahn")
     with pytest.raises(ShapeError, match="expected no parameter for 'tanh', got 2"):
         Activation("tanh", 2)

@@ -6,8 +6,9 @@ from judge import judge
 from numpy.testing import assert_allclose
 
 from compile import enclose_forward, forward
+from compile.build import as_network, linear
 from compile.layers import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
-from compile.value import as_network, linear, network_input
+from compile.value import network_input
 from gpac import NumberError, ShapeError
 
 RNG = np.random.default_rng(5)

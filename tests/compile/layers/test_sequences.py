@@ -6,10 +6,11 @@ from judge import judge
 from numpy.testing import assert_allclose
 
 from compile import forward
+from compile.build import as_network, linear
 from compile.layers import attention, causal, decoder_block, encoder_block, gru, lstm, multi_head_attention, rnn
 from compile.layers.attention import Block, Projections
 from compile.layers.recurrent import Cell
-from compile.value import as_network, linear, network_input
+from compile.value import network_input
 from gpac import NumberError, ShapeError
 
 T, N, H = 4, 3, 2
@@ -65,7 +66,7 @@ def by_hand(kind, x, layers, h0=None, c0=None):
 def test_recurrent_layers_step_by_step(kind, layers, directions):
     weights = cells(GATES[kind], layers, directions, seed=layers)
     x = network_input((T, N))
-    network = as_network(kind(x, weights), kind.__name__, x.shape)
+    network = as_network(kind(x, weights).output, kind.__name__, x.shape)
     rows = np.random.default_rng(1).normal(size=(2, T * N))
     # a bound on the products of all gates exists, but grows with the length: two steps do for the relaxation
     judge(network, lambda v: by_hand(kind, v, weights), rows, schemes=("homotopy", "sequential"))
@@ -75,7 +76,7 @@ def test_recurrent_layers_step_by_step(kind, layers, directions):
 def test_two_steps_relax(kind):
     weights = cells(GATES[kind], 1, 1, seed=3)
     x = network_input((2, N))
-    network = as_network(kind(x, weights), kind.__name__, x.shape)
+    network = as_network(kind(x, weights).output, kind.__name__, x.shape)
     judge(network, lambda v: by_hand(kind, v, weights), np.random.default_rng(1).normal(size=(2, 2 * N)))
 
 
@@ -85,7 +86,7 @@ def test_given_initial_states(kind):
     h0, c0 = np.random.default_rng(2).normal(size=(2, 2, H))
     given = {"initial": h0} | ({"cells": c0} if kind is lstm else {})
     x = network_input((T, N))
-    network = as_network(kind(x, weights, **given), kind.__name__, x.shape)
+    network = as_network(kind(x, weights, **given).output, kind.__name__, x.shape)
     rows = np.random.default_rng(1).normal(size=(2, T * N))
     judge(network, lambda v: by_hand(kind, v, weights, h0, c0), rows, schemes=("homotopy", "sequential"))
 
@@ -103,7 +104,7 @@ def test_gru_with_reset_before_the_matrix():
         return h
 
     x = network_input((T, N))
-    y = gru(x, [[c]], np.full((1, H), 0.5), reset_after=False)[-1]
+    y = gru(x, [[c]], np.full((1, H), 0.5), reset_after=False).output[-1]
     judge(as_network(y, "gru", x.shape), expected, np.random.default_rng(1).normal(size=(2, T * N)), ("sequential",))
 
 
@@ -121,7 +122,7 @@ def test_torch_agrees_on_recurrent_layers(name, bidirectional, bias):
         weights.append([Cell(*(getattr(module, f"{n}_l{k}{s}").detach().numpy() for n in names)) for s in suffixes])
     x = np.random.default_rng(3).normal(size=(T, N))
     truth = module(torch.tensor(x))[0].detach().numpy()
-    network = as_network({"RNN": rnn, "GRU": gru, "LSTM": lstm}[name](network_input((T, N)), weights))
+    network = as_network({"RNN": rnn, "GRU": gru, "LSTM": lstm}[name](network_input((T, N)), weights).output)
     assert_allclose(forward(network, x.reshape(-1)), truth.reshape(-1), atol=1e-14)
 
 

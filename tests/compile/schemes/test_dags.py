@@ -15,7 +15,8 @@ from scipy.special import erf
 
 import gpac
 from compile import Activation, Affine, Multiply, Network, Node, Tanh, dense, forward, homotopy, relaxation, sequential
-from compile.value import Value, as_network, concatenate, constant, einsum, linear, network_input
+from compile.build import as_network, concatenate, linear
+from compile.value import Value, constant, einsum, network_input
 
 ONE = np.array(1.0)
 FUNCTIONS = {
