@@ -13,6 +13,9 @@ from gpac.exact import exact_array
 from .network import Network, Node
 from .value import Shape, Unit, Value, affine, einsum
 
+LARGEST_MATRIX = 2**28
+"""Stored entries of one linear map."""
+
 
 def linear(x: Value, weight: np.ndarray, bias: Any = None) -> Value:
     """weight @ row + bias for every row along the last axis: (..., n) to (..., m), `weight` (m, n)."""
@@ -22,6 +25,8 @@ def linear(x: Value, weight: np.ndarray, bias: Any = None) -> Value:
     if weight.ndim != 2 or not x.shape or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"a weight matrix of shape {weight.shape} cannot act on the last axis of {x.shape}")
     rows = x.size // x.shape[-1]
+    if rows * weight.size > LARGEST_MATRIX:
+        raise ShapeError(f"a matrix of shape {weight.shape} on {rows} rows has more than {LARGEST_MATRIX} entries")
     matrix: Any = weight
     if rows > 1:
         matrix = kron(identity(rows, format="csr"), csr_matrix(weight.astype(np.float64)), format="csr")
@@ -59,7 +64,9 @@ def gather(values: Sequence[Any], index: np.ndarray, fill: float = 0.0) -> Value
         columns = flat[rows] - begin
         begin += v.size
         if not isinstance(v, Value):
-            bias[rows] = np.asarray(v, dtype=np.float64).reshape(-1)[columns]
+            array = exact_array(np.asarray(v)).reshape(-1)
+            bias = bias if array.dtype == np.float64 else bias.astype(object)
+            bias[rows] = array[columns]
         elif len(rows) == len(flat):
             return v.pick(columns.reshape(np.shape(index)))
         elif len(rows):

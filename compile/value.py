@@ -146,6 +146,8 @@ class Value:
         factor = exact_array(other)
         shape = _broadcast(self.shape, factor.shape)
         x = self.broadcast_to(shape)
+        if factor.size == 1 and hasattr(factor.item(), "free_symbols"):
+            return x.apply("factor", factor.item())
         if factor.size == 1:
             return x if factor.item() == 1 else affine([(factor.reshape(()), x)], 0, shape)
         return affine([(np.broadcast_to(factor, shape).reshape(-1), x)], 0, shape)
@@ -218,8 +220,9 @@ def root(x: Value, name: str) -> Value:
     That v is never negative is checked by the schemes.
     """
     operation = x.unit.operation
-    if name == "reciprocal" and isinstance(operation, Activation) and operation.name == "sqrt":
-        return Value(_unit(Activation("rsqrt", operation.parameter), *x.unit.operands), x.shape)
+    known = _recognised(name, x.unit)
+    if known is not None:
+        return Value(known, x.shape)
     if name == "sqrt" and isinstance(operation, Activation) and operation.name == "square":
         raise ShapeError(refusal("abs"))
     offsets = set(operation.bias.tolist()) if isinstance(operation, Affine) else {0}
@@ -232,6 +235,27 @@ def root(x: Value, name: str) -> Value:
     if below.unit.operation is not None and len(operation.matrices) == 1 and _is_one(operation.matrices[0]):
         below = Value(x.unit.operands[0], x.shape)
     return below.apply(name, offsets.pop())
+
+
+def _recognised(name: str, unit: Unit) -> Unit | None:
+    """Two steps that are one function: 1/sqrt, log of sigmoid or softmax, log(1 + exp), 1/(1 + exp)."""
+    operation = unit.operation
+    if isinstance(operation, Activation):
+        if (name, operation.name) == ("reciprocal", "sqrt"):
+            return _unit(Activation("rsqrt", operation.parameter), *unit.operands)
+        if (name, operation.name) == ("log", "sigmoid"):
+            return _unit(Activation("log_sigmoid"), *unit.operands)
+    if isinstance(operation, Softmax) and (name, operation.result) == ("log", "softmax"):
+        return _unit(Softmax(operation.groups, "log_softmax"), *unit.operands)
+    if isinstance(operation, Affine) and len(unit.operands) == 1 and (operation.bias == 1).all():
+        (matrix,), (below,) = operation.matrices, unit.operands
+        if _is_one(matrix) and below.operation == Activation("exp"):
+            if name == "log":
+                return _unit(Activation("softplus"), *below.operands)
+            if name == "reciprocal":
+                mirrored = _unit(Affine((-ONE,), np.zeros(1)), *below.operands)
+                return _unit(Activation("sigmoid"), mirrored)
+    return None
 
 
 def _is_one(matrix: Matrix) -> bool:

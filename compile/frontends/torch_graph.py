@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from compile.build import as_network, gather, side_by_side
-from compile.frontends.torch_operators import LAYERS, MOVES, SAME, Masked
+from compile.frontends.torch_operators import LAYERS, MOVES, SAME
+from compile.layers import Masked
 from compile.network import Network
 from compile.value import Value, network_input
 from gpac.errors import GpacError, LoadError, ShapeError

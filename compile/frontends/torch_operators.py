@@ -6,7 +6,6 @@ Source: https://docs.pytorch.org/docs/stable/torch.compiler_ir.html and the docu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -59,11 +58,10 @@ def _power(x: Value, exponent: Any) -> Value:
     return x.apply("square") if exponent == 2 else x.apply("power", int(exponent))
 
 
-def _add(a: Any, b: Any, alpha: float = 1) -> Value | Masked:
+def _add(a: Any, b: Any, alpha: float = 1) -> Value | layers.Masked:
     for x, mask in ((a, b), (b, a)):
         if isinstance(mask, np.ndarray) and np.isneginf(mask).any():
-            seen = np.broadcast_to(~np.isneginf(mask), np.broadcast_shapes(mask.shape, x.shape))
-            return Masked((x + np.where(np.isneginf(mask), 0.0, mask)).broadcast_to(seen.shape), seen)
+            return layers.add_mask(x, mask)
     return a + (b if alpha == 1 else b * alpha)
 
 
@@ -134,35 +132,8 @@ def _variance(x: Value, dim: Any = None, correction: Any = 1, keepdim: bool = Fa
     return (centred * centred).sum(axes, keepdim) / (count - int(correction))
 
 
-@dataclass(frozen=True, eq=False)
-class Masked:
-    """A value whose entries are -infinity where `seen` is False: it can only go into a softmax."""
-
-    value: Value
-    seen: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the value."""
-        return self.value.shape
-
-
-def _masked_fill(x: Value, mask: Any, fill: Any) -> Value | Masked:
-    mask = np.broadcast_to(mask, x.shape)
-    if float(fill) == -np.inf:
-        return Masked(x, ~mask)
-    return x * np.where(mask, 0.0, 1.0) + np.where(mask, float(fill), 0.0)
-
-
 def _softmax(result: str) -> Callable[..., Value]:
-    def layer(x: Value | Masked, dim: int, *_: Any, **__: Any) -> Value:
-        if isinstance(x, Value):
-            return x.softmax(dim, result)
-        if result != "softmax" or dim % x.value.ndim != x.value.ndim - 1:
-            raise ShapeError(f"a mask of -inf is supported for a softmax over the last axis, not for {result}")
-        return layers.masked_softmax(x.value, x.seen)
-
-    return layer
+    return lambda x, dim, *_, **__: layers.softmax(x, dim, result)
 
 
 def _logsumexp(x: Value, dim: Any, keepdim: bool = False) -> Value:
@@ -230,7 +201,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "mean": _mean,
     "sum": _sum,
     "var": _variance,
-    "masked_fill": _masked_fill,
+    "masked_fill": layers.fill_mask,
     "softmax": _softmax("softmax"),
     "_softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"),

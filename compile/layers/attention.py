@@ -79,6 +79,43 @@ def masked_softmax(scores: Value, mask: Any) -> Value:
 
 
 @dataclass(frozen=True, eq=False)
+class Masked:
+    """Scores whose entries are -infinity where `seen` is False: they can only go into a softmax."""
+
+    value: Value
+    seen: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return self.value.shape
+
+
+def add_mask(x: Value, mask: np.ndarray) -> Masked:
+    """x + mask, where the mask has entries of -inf."""
+    hidden = np.isneginf(mask)
+    y = x + np.where(hidden, 0.0, mask)
+    return Masked(y, np.broadcast_to(~hidden, y.shape))
+
+
+def fill_mask(x: Value, mask: Any, fill: Any) -> Value | Masked:
+    """x, with the number `fill` (perhaps -inf) where the mask is True."""
+    mask = np.broadcast_to(mask, x.shape)
+    if float(fill) == -np.inf:
+        return Masked(x, ~mask)
+    return x * np.where(mask, 0.0, 1.0) + np.where(mask, float(fill), 0.0)
+
+
+def softmax(x: Value | Masked, axis: int, result: str = "softmax") -> Value:
+    """softmax, log_softmax or logsumexp along an axis; of masked scores a softmax over the last one."""
+    if isinstance(x, Value):
+        return x.softmax(axis, result)
+    if result != "softmax" or axis % x.value.ndim != x.value.ndim - 1:
+        raise ShapeError(f"a mask of -inf is supported for a softmax over the last axis, not for {result} over {axis}")
+    return masked_softmax(x.value, x.seen)
+
+
+@dataclass(frozen=True, eq=False)
 class Projections:
     """Weights of a multi-head attention: q, k, v (E, .) and out (., E), each with its bias or None."""
 

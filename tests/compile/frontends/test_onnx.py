@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx_models import agrees, chain, loaded, node
 
 from compile.frontends import load
 from compile.frontends.onnx_tensor import read_tensor
@@ -26,40 +27,6 @@ needs_networks = pytest.mark.skipif(not NETWORKS.is_dir(), reason="the folder of
 FIXTURES = sorted([*ROOT.glob("tests/data/*.onnx"), *ROOT.glob("examples/networks/*.onnx")])
 rng = np.random.default_rng(20)
 W, B = rng.normal(size=(5, 4)), rng.normal(size=5)  # five neurons on four values
-
-
-def node(op, *inputs, name=None, **attributes):
-    """A node whose output is named after it."""
-    name = name or op.lower()
-    return helper.make_node(op, list(inputs), [name], name=name, **attributes)
-
-
-def chain(nodes, constants=None, shape=(1, 4), opset=17, kind=TensorProto.DOUBLE):
-    """A model from the input x through `nodes`; the last node gives the output."""
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", kind, shape)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], kind, None)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def loaded(folder, model):
-    path = folder / "net.onnx"
-    path.write_bytes(model.SerializeToString())
-    return load(path)
-
-
-def agrees(folder, model, shape):
-    """Load the model, compare three runs with the reference evaluator in float64, return the network."""
-    network, judge = loaded(folder, model), ReferenceEvaluator(model)
-    for x in np.random.default_rng(1).normal(size=(3, *shape)):
-        expected = judge.run(None, {"x": x})[0]
-        # some ten roundings of 2**-53 on sums of at most fifty terms
-        assert_allclose(forward(network, x.ravel()), np.ravel(expected), rtol=1e-12, atol=1e-13)
-    return network
 
 
 def refusal(folder, model, kind=LoadError):
@@ -390,7 +357,9 @@ def test_every_truncation_is_refused_with_a_sentence(tmp_path):
 
 def test_an_unsupported_node_is_named_with_its_place(tmp_path):
     message = refusal(tmp_path, chain([node("Tanh", "x"), node("Relu", "tanh", name="act7")]))
-    assert "node 2 of 2, Relu 'act7'" in message and "Gemm, Identity, MatMul" in message
+    assert "node 2 of 2, Relu 'act7': 'relu' is not analytic" in message
+    message = refusal(tmp_path, chain([node("Tanh", "x"), node("Det", "tanh", name="act7")]))
+    assert "node 2 of 2, Det 'act7'" in message and "Gemm, Global" in message
 
 
 def test_an_unnamed_node_and_one_of_another_domain_are_named(tmp_path):
@@ -415,26 +384,14 @@ def test_nan_and_inf_are_refused_with_their_place(tmp_path, value):
 
 
 REFUSED = {
-    "a value of two rows": ([node("MatMul", "x", "w")], {"w": W.T}, (2, 4), "one row"),
-    "two columns": ([node("MatMul", "w", "x")], {"w": W}, (4, 2), "one column"),
-    "weights of the wrong size": ([node("MatMul", "x", "w")], {"w": W}, (1, 4), "weights for 4 values"),
-    "weights that are a vector": ([node("MatMul", "x", "w")], {"w": B[:4]}, (1, 4), "matrix of weights"),
-    "a stack of matrices": ([node("MatMul", "x", "w")], {"w": np.ones((2, 4, 4))}, (1, 4), "matrix of weights"),
-    "transA": ([node("Gemm", "x", "w", transA=1)], {"w": W.T}, (4, 1), "transA"),
-    "a constant first in Gemm": ([node("Gemm", "w", "x")], {"w": W}, (4, 1), "come first"),
+    "weights of the wrong size": ([node("MatMul", "x", "w")], {"w": W}, (1, 4), "cannot be multiplied"),
     "a bias that makes rows": ([node("Gemm", "x", "w", "b")], {"w": W.T, "b": np.ones((3, 1))}, (1, 4), "bias"),
-    "a constant over x": ([node("Div", "c", "x")], {"c": 1.0}, (1, 4), "not affine"),
+    "a constant over x": ([node("Div", "c", "x")], {"c": 1.0}, (1, 4), "plus a positive constant"),
     "a division by zero": ([node("Div", "x", "c")], {"c": np.array([1.0, 0, 1, 1])}, (1, 4), "zero"),
-    "a constant that changes the shape": ([node("Add", "x", "c")], {"c": np.ones((3, 1))}, (1, 4), "keep"),
     "a constant that does not fit": ([node("Add", "x", "c")], {"c": np.ones(3)}, (1, 4), "together"),
-    "x + x": ([node("Add", "x", "x")], {}, (1, 4), "only chains"),
-    "a skip connection": ([node("Tanh", "x"), node("Add", "tanh", "x")], {}, (1, 4), "only chains"),
-    "a branch": ([node("Tanh", "x"), node("Sigmoid", "x")], {}, (1, 4), "only chains"),
     "an unknown input": ([node("Add", "x", "nowhere")], {}, (1, 4), "'nowhere'"),
     "a constant output": ([node("Tanh", "x"), node("Identity", "c")], {"c": W}, (1, 4), "does not depend"),
-    "an activation of a constant": ([node("Tanh", "c")], {"c": W}, (1, 4), "constants alone"),
-    "a slice of x": ([node("Slice", "x", "c", "c")], {"c": np.array([1])}, (1, 4), "shapes alone"),
-    "a transposed image": ([node("Transpose", "x", perm=[1, 0])], {}, (2, 2), "order"),
+    "an activation of a constant": ([node("Tanh", "c")], {"c": W}, (1, 4), "does not depend"),
     "a cast to integers": ([node("Cast", "x", to=TensorProto.INT64)], {}, (1, 4), "INT64"),
     "a wrong reshape": ([node("Reshape", "x", "s")], {"s": np.array([3, -1])}, (1, 4), "(3, -1)"),
     "a shape of floats": ([node("Reshape", "x", "s")], {"s": np.array([1.0])}, (1, 4), "integers"),
