@@ -1,8 +1,11 @@
 """Networks as people train them: PyTorch modules of every layer and activation, by name, with an input shape."""
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 
 def function(f, *modules):

@@ -165,3 +165,18 @@ def test_a_power_of_a_product_needs_no_state():
     for scheme in SCHEMES.values():
         assert scheme(network).dim == 0
     assert_allclose(gpac.solve(homotopy(network), inputs=[2.0, -1.0], tol=1e-12).outputs, [16.0, 1.0], rtol=1e-14)
+
+
+def test_a_very_deep_chain_of_sums():
+    """A thousand skips in a row: nothing in the compiler recurses over the depth."""
+    one = np.array(1.0)
+    nodes = [dense(np.eye(2) / 8), Activation("exp")]
+    for k in range(1000):
+        nodes.append(Node(Affine((one, np.array(2.0**-10)), 0), (2 + k, 1)))
+    nodes.append(Activation("exp"))
+    network = Network(2, nodes)
+    x = np.array([[0.5, -1.0]])
+    truth = np.exp(np.exp(x / 8) + 1000 * x / 8 / 1024)
+    assert_allclose(forward(network, x), truth, rtol=1e-12)
+    for scheme in (homotopy, sequential):
+        assert_allclose(gpac.solve(scheme(network), inputs=x, tol=1e-14).check().outputs, truth, rtol=1e-12)
