@@ -166,6 +166,13 @@ ZOO = {
         ),
         (1, 2, 4),
     ),
+    "paddings": (
+        lambda: nn.Sequential(nn.ReflectionPad2d(1), nn.ZeroPad2d((1, 0, 2, 0)), nn.ConstantPad2d(1, 0.5), nn.Tanh()),
+        (1, 1, 3, 3),
+    ),
+    "upsampled": (lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Tanh(), nn.ReplicationPad2d(1)), (1, 2, 2, 3)),
+    "unfold": (lambda: function(lambda x: F.unfold(x, 2, padding=1).tanh()), (1, 2, 3, 3)),
+    "gated": (lambda: nn.Sequential(nn.Linear(5, 6), nn.GLU()), (1, 5)),
     "chunks and stacks": (lambda: function(lambda x: torch.stack(x.chunk(2, 1), 2).tanh().unbind(2)[1]), (1, 4)),
     "class token": (lambda: function(lambda x: torch.cat([torch.ones(1, 1, 3), x], 1).softmax(1)), (1, 2, 3)),
     "shared layer": (lambda: function(lambda x, a: a(torch.tanh(a(torch.tanh(a(x))))), nn.Linear(4, 4)), (1, 4)),

@@ -98,7 +98,7 @@ def _fold_arithmetic(step: Step) -> np.ndarray:
     result = np.asarray({"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.true_divide}[step.op](a, b))
     if first.dtype.kind not in "iu":
         return exact_array(result)
-    return np.trunc(result).astype(np.int64)
+    return np.asarray(np.trunc(result)).astype(np.int64)
 
 
 def _with_infinity(op: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def from_torch(module: Any, example_input: Any, name: str | None = None) -> Netw
     for number, node in enumerate(nodes, 1):
         try:
             walk.follow(node)
-        except GpacError as error:
+        except (GpacError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise LoadError(f"node {number} of {len(nodes)}, {_called(node)} {node.name!r}: {error}") from None
     output = walk.output()
     title = name or type(module).__name__
@@ -154,23 +154,18 @@ class _Walk:
         return LAYERS[name](*plain, **{k: _to_arrays(v) for k, v in options.items()})
 
     def _moved(self, node: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        """An operator that only moves entries: PyTorch runs it on their places."""
+        """An operator that only moves entries: PyTorch runs it on their places, counted from 1; 0 is filled in."""
         first = arguments[0]
         values = [_to_arrays(v) for v in (first if isinstance(first, list) else [first])]
-        options = {k: v for k, v in options.items() if k not in ("dtype", "device", "memory_format", "value")}
+        options = {k: v for k, v in options.items() if k not in ("dtype", "device", "memory_format")}
         fill = 0.0
         if _called(node) in ("constant_pad_nd", "pad"):
-            fill = float(node.kwargs.get("value", arguments[2] if len(arguments) > 2 else 0) or 0)
-            if _called(node) == "pad" and len(arguments) > 2:
-                if arguments[2] != "constant":
-                    raise ShapeError(f"padding by {arguments[2]!r} is not supported; expected 'constant'")
-                fill = float(arguments[3] if len(arguments) > 3 else node.kwargs.get("value") or 0)
-            arguments, options = arguments[:2], {"value": -1}
-        places = [self.torch.from_numpy(p.copy()) for p in side_by_side(values)]
+            arguments, options, fill = _padding(arguments, options)
+        places = [self.torch.from_numpy(p + 1.0) for p in side_by_side(values)]
         moved = node.target(places if isinstance(first, list) else places[0], *arguments[1:], **options)
         if isinstance(moved, (list, tuple)):
-            return [gather(values, m.numpy(), fill) for m in moved]
-        return gather(values, moved.numpy(), fill)
+            return [gather(values, m.long().numpy() - 1, fill) for m in moved]
+        return gather(values, moved.long().numpy() - 1, fill)
 
     def _check_shape(self, node: Any, result: Any) -> None:
         expected = node.meta.get("val")
@@ -178,6 +173,15 @@ class _Walk:
         for value, tensor in pairs:
             if isinstance(value, Value) and hasattr(tensor, "shape") and value.shape != tuple(tensor.shape):
                 raise ShapeError(f"internal error: the shape {value.shape} is not PyTorch's {tuple(tensor.shape)}")
+
+
+def _padding(arguments: list[Any], options: dict[str, Any]) -> tuple[list[Any], dict[str, Any], float]:
+    """Arguments with which places are padded by 0, and the number that a constant padding fills in."""
+    mode = [a for a in [*arguments[2:], options.get("mode")] if isinstance(a, str)]
+    numbers = [a for a in arguments[2:] if isinstance(a, (int, float))] + [options.get("value")]
+    fill = float(numbers[0] or 0)
+    plain = not mode or mode[0] == "constant"
+    return [*arguments[:2], *([] if plain else mode[:1])], {}, fill if plain else 0.0
 
 
 def _called(node: Any) -> str:

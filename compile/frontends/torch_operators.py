@@ -28,7 +28,18 @@ MOVES = frozenset(
         *("t", "numpy_T", "mT", "movedim", "expand", "expand_as", "repeat", "repeat_interleave", "tile", "flip"),
         *("roll", "select", "slice", "narrow", "split", "split_with_sizes", "chunk", "unbind", "index_select"),
         *("cat", "concat", "stack", "hstack", "vstack", "constant_pad_nd", "pad", "broadcast_to", "diagonal"),
-        *("tensor_split", "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "swapaxes", "concatenate"),
+        *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
+        *(f"upsample_nearest{n}d" for n in (1, 2, 3)),
+        *(
+            "im2col",
+            "tensor_split",
+            "unfold",
+            "pixel_shuffle",
+            "pixel_unshuffle",
+            "channel_shuffle",
+            "swapaxes",
+            "concatenate",
+        ),
     )
 )
 """Operators that only move, repeat or leave out entries."""
@@ -45,6 +56,13 @@ def _softplus(x: Value, beta: float = 1, threshold: float = 20) -> Value:
 
 def _gelu(x: Value, approximate: str = "none") -> Value:
     return x.apply("gelu" if approximate == "none" else "gelu_tanh")
+
+
+def _glu(x: Value, dim: int = -1) -> Value:
+    axis = dim % x.ndim
+    half = x.shape[axis] // 2
+    parts = [x[(slice(None),) * axis + (rows,)] for rows in (slice(0, half), slice(half, None))]
+    return parts[0] * parts[1].apply("sigmoid")
 
 
 def _power(x: Value, exponent: Any) -> Value:
@@ -177,6 +195,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "log_sigmoid_forward": _activation("log_sigmoid"),
     "softplus": _softplus,
     "gelu": _gelu,
+    "glu": _glu,
     "pow": _power,
     "sqrt": lambda x: root(x, "sqrt"),
     "rsqrt": lambda x: root(x, "rsqrt"),

@@ -303,6 +303,20 @@ def test_masks_and_positions_made_by_the_file_are_folded(tmp_path):
     agrees(tmp_path, chain(nodes, constants, (3, 3)), (3, 3))
 
 
+def test_whole_numbers_divide_without_remainder(tmp_path):
+    """7 // 2 = 3 and 7 mod 4 = 3, as single numbers: a shape that exporters compute."""
+    nodes = [
+        node("Div", "seven", "two"),
+        node("Mod", "seven", "four"),
+        node("Unsqueeze", "div", "axis", name="a"),
+        node("Unsqueeze", "mod", "axis", name="b"),
+        node("Concat", "a", "b", axis=0),
+        node("Reshape", "x", "concat"),
+    ]
+    constants = {"seven": np.array(7), "two": np.array(2), "four": np.array(4), "axis": np.array([0])}
+    assert agrees(tmp_path, chain(nodes, constants, (9,)), (9,)).nodes == ()
+
+
 def test_a_root_of_a_constant_stays_exact(tmp_path):
     from compile import enclose_forward
 
