@@ -9,8 +9,7 @@ import numpy as np
 import sympy
 
 import gpac
-from compile import homotopy, load
-from compile.network import Network, Tanh, dense
+from compile import Network, Tanh, dense, homotopy, load
 from gpac import functions as fn
 
 from .jobs import BETA, RHO, SIGMA, layers
