@@ -84,7 +84,7 @@ class Series:
         return self._place[self.circuit.source(wire)]
 
     def start(self, inputs: dict[str, Array], batch: int) -> Array:
-        """Start values of all integrators (dim, B) from inputs (size, B), a thousand blocks at a time."""
+        """Start values of all integrators (dim, B) from inputs (size, B), 256 blocks at a time."""
         return self._at_start(inputs, batch, list(self.circuit.integrals))
 
     def still(self, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
@@ -96,8 +96,8 @@ class Series:
         xp = self.xp
         parts = [xp.zeros((sum(w.size for w in wires), 0))]
         needed = self._behind(wires)
-        for low in range(0, batch if wires else 0, 1024 * LANES):
-            count = min(batch - low, 1024 * LANES)
+        for low in range(0, batch if wires else 0, 256 * LANES):
+            count = min(batch - low, 256 * LANES)
             blocks = {n: to_blocks(a[:, low : low + count], xp) for n, a in inputs.items()}
             c = xp.empty((1, -(-count // LANES), self.width, LANES))
             with np.errstate(all="ignore"):
