@@ -21,6 +21,9 @@ from .arithmetic import arithmetic
 LANES = 16
 """Trajectories per block: wide enough for matrix products, narrow enough for a single trajectory."""
 
+AT_ONCE = 64
+"""Blocks whose start values are made at a time: few enough to stay in a cache."""
+
 Array = Any
 
 
@@ -87,7 +90,7 @@ class Series:
         return self._place[self.circuit.source(wire)]
 
     def start(self, inputs: dict[str, Array], batch: int) -> Array:
-        """Start values of all integrators (dim, B) from inputs (size, B), a thousand blocks at a time."""
+        """Start values of all integrators (dim, B) from inputs (size, B), 256 blocks at a time."""
         return self._at_start(inputs, batch, list(self.circuit.integrals))
 
     def still(self, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
@@ -99,8 +102,8 @@ class Series:
         xp, num = self.xp, self.num
         parts = [num.zeros((sum(w.size for w in wires), 0))]
         needed = self._behind(wires)
-        for low in range(0, batch if wires else 0, 1024 * LANES):
-            count = min(batch - low, 1024 * LANES)
+        for low in range(0, batch if wires else 0, AT_ONCE * LANES):
+            count = min(batch - low, AT_ONCE * LANES)
             blocks = {n: num.each(partial(to_blocks, xp=xp), a[:, low : low + count]) for n, a in inputs.items()}
             c = num.zeros((1, -(-count // LANES), self.width, LANES))
             with np.errstate(all="ignore"):

@@ -33,7 +33,7 @@ FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
 PARTS = 8
 """Parts of the queue for each thread: who is done early takes another."""
-PART = 64
+PART = 256
 """Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
 
 
