@@ -89,7 +89,7 @@ def check_signs(name: str, declared: str, negative: bool, zero: bool, positive: 
 def reals(value: Any, name: str, xp: Any, precision: str) -> Any:
     """Numbers as a float64 array, or as a `Pair` in double-double precision."""
     try:
-        if precision == "double":
+        if precision != "double-double":
             return xp.asarray(value, dtype=xp.float64)
         if isinstance(value, Pair):
             return Pair(*two_sum(*(xp.asarray(part, dtype=xp.float64) for part in (value.high, value.low))))

@@ -1,17 +1,21 @@
 """The benchmarks' own machinery: right answers, errors, the pipe to a tool, the table. Times are not tested."""
 
+import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import jobs, ours, table
+import sympy
+from benchmarks import count, jobs, ours, table
 from benchmarks.screen import Screen
 from benchmarks.tools import OURS, Refused, Tool, Worker, found
 from numpy.testing import assert_allclose
 
 import gpac
+from gpac.solver.recurrences import recurrences
 
 
 @pytest.fixture
@@ -93,3 +97,34 @@ def test_a_section_replaces_the_one_of_its_name(tmp_path, monkeypatch):
     written = (tmp_path / "RESULTS.md").read_text()
     assert "first of J1" not in written and written.count("kept") == 1 and written.count(r"new \1") == 1
     assert written.index("new") < written.index("kept")
+
+
+# -- on a device ---------------------------------------------------------------------------------------------
+
+
+def test_multiply_adds_are_counted_by_hand():
+    """y' = y^2 to order 3: products of 1 + 2 + 3 + 4 terms, a product by 1/k at orders 1 to 3, Horner's 2 * 3 - 1."""
+    y = sympy.Symbol("y")
+    circuit = gpac.PIVP({y: y**2}, {y: 1}).to_circuit()
+    assert count.multiply_adds(recurrences(circuit), 3) == 10 + 3 + 5
+
+
+def test_a_missing_device_is_said():
+    if importlib.util.find_spec("cupy") and _devices():
+        pytest.skip("there is a device")
+    here = Path(__file__).parent
+    command, path = [sys.executable, "-m", "benchmarks.gpu"], os.pathsep.join([str(here), str(here.parent)])
+    said = subprocess.run(
+        command, cwd=here, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 1
+    assert "expected a CUDA device and CuPy to measure, found none" in said.stderr
+
+
+def _devices() -> int:
+    import cupy
+
+    try:
+        return cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return 0

@@ -27,7 +27,9 @@ from .task import EPS, Advance, Batch, Limits, Pieces, Settings
 LARGEST_WEIGHT = 1e100
 GAUSS = np.polynomial.legendre.leggauss(4)
 CHUNK_BYTES = 64 * 2**20
-"""Coefficients held at a time."""
+"""Coefficients held at a time by a processor."""
+DEVICE_BYTES = 2 * 2**30
+"""And by a device, which is slow on small arrays."""
 
 
 def highest_order(tol: float) -> int:
@@ -42,7 +44,8 @@ class ArrayEngine:
         self.series, self.settings = Series(circuit, xp, settings.precision), settings
         self.order = highest_order(settings.tol)
         block = 8 * self.series.num.parts * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
-        self.piece = LANES * max(1, CHUNK_BYTES // max(1, block))
+        room = CHUNK_BYTES if xp is np else DEVICE_BYTES
+        self.piece = LANES * max(1, room // max(1, block))
         self.name = (
             f"Taylor series of order up to {self.order} on {xp.__name__} arrays of {self.series.num.name} numbers, "
             f"{LANES} lanes a block"

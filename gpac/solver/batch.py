@@ -73,9 +73,10 @@ def solve(
         Largest local error of a step, relative to the largest state.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
-    precision : "double" or "double-double"
-        The arithmetic: about 16 or about 31 digits. In the second, weights and start values enter with all
-        digits, and `solution.outputs_low` has what `solution.outputs` leaves out; give `tol` besides.
+    precision : "double", "double-double" or "single"
+        The arithmetic: about 16, 31 or 7 digits. In the second, weights and start values enter with all digits,
+        and `solution.outputs_low` has what `solution.outputs` leaves out; give `tol` besides. The third is for
+        kernels on a CUDA device.
     dense : bool
         Keep the polynomials of the outputs on every step, for `solution.at(times)`.
     length : bool
@@ -203,13 +204,13 @@ class _Job:
     observation: Observation | None
 
 
-LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100}
+LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
 """What the arithmetics have."""
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
     if precision not in LEAST_TOL:
-        raise GpacError(f"expected precision 'double' or 'double-double', got {precision!r}")
+        raise GpacError(f"expected precision 'double', 'double-double' or 'single', got {precision!r}")
     if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
         has = " and ".join(f"{least:.2g} (precision={name!r})" for name, least in LEAST_TOL.items())
         raise NumberError(f"tol must lie between {has} and 0.1, got {tol!r}; for more digits use gpac.prove")
@@ -288,19 +289,38 @@ def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: boo
 
     limits = replace(job.limits, tell=told)
     parts: list[Advance] = []
-    for low in range(0, batch, choice.engine.piece):
-        some = slice(low, min(batch, low + choice.engine.piece))
+
+    def advance(some: slice) -> Advance:
+        count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
-        state = series.start(given, some.stop - low)
-        piece = Batch(given, state, series.num.zeros((some.stop - low,)), ends[some])
+        piece = Batch(given, series.start(given, count), series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
-            parts.append(choice.engine.advance(piece, limits))
-        else:
-            parts.append(_untouched(piece, code, settings))
-            told(some.stop - low)
+            return choice.engine.advance(piece, limits)
+        told(count)
+        return _untouched(piece, code, settings)
+
+    size = _in_pieces(advance, parts, batch, choice.engine.piece)
+    engine = str(choice)
+    if size < choice.engine.piece:
+        engine += f"; memory held {size} trajectories at a time"
     stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
-    return _gathered(parts, circuit, settings, xp) | {"engine": str(choice), "stages": stages}
+    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": stages}
+
+
+def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
+    """Add pieces of `size` to `parts`, smaller ones once memory does not suffice; returns the last size."""
+    low = 0
+    while low < batch:
+        high = min(batch, low + size)
+        try:
+            parts.append(advance(slice(low, high)))
+            low = high
+        except MemoryError:  # CuPy's error for a device that is full is one too
+            if high - low == 1:
+                raise
+            size = (high - low) // 2
+    return size
 
 
 def _end_code(parts: list[Advance], limits: Limits) -> int | None:
@@ -330,7 +350,7 @@ def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: An
     rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
     out: dict[str, Any] = {}
     for field, (name, width) in rows.items():
-        out[field] = num.joined([num.zeros((0, width)), *(getattr(p, name).T for p in parts)])
+        out[field] = num.joined([num.zeros((0, width)), *(each_part(xp.asarray, getattr(p, name)).T for p in parts)])
     out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
     for field in ("code", "steps", "orders", "length", "space"):
         out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])

@@ -86,7 +86,9 @@ def check(backend: str, method: str, precision: str = "double") -> None:
 
 def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choice:
     if xp.__name__ == "cupy":
-        return Choice(ArrayEngine(circuit, settings, xp), "the inputs live on the device")
+        return _on_device(circuit, settings, xp)
+    if settings.precision == "single":
+        raise GpacError("precision='single' runs on a CUDA device only: use backend='cupy', or leave precision= out")
     if backend == "numpy":
         return Choice(ArrayEngine(circuit, settings, xp), "asked for with backend='numpy'")
     if backend == "compiled":
@@ -96,6 +98,15 @@ def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choi
     if _weights(circuit) > WIDE and settings.precision == "double":
         return Choice(ArrayEngine(circuit, settings, xp), f"more than {WIDE} weights, best left to BLAS")
     return Choice(_lanes(circuit, settings), "the fastest for this size")
+
+
+def _on_device(circuit: Circuit, settings: Settings, xp: Any) -> Choice:
+    from .cuda.engine import MOST_WEIGHTS, CudaEngine, fits
+
+    if fits(circuit, settings):
+        return Choice(CudaEngine(circuit, settings, xp), "on the device, where a kernel is the fastest for this size")
+    reason = f"on the device; with more than {MOST_WEIGHTS} weights or long series, best left to cuBLAS"
+    return Choice(ArrayEngine(circuit, settings, xp), reason)
 
 
 def _lanes(circuit: Circuit, settings: Settings) -> Engine:

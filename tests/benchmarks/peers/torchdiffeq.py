@@ -36,7 +36,7 @@ def prepare(job: Task, variant: str, tol: float) -> Callable[[], np.ndarray]:
     times = torch.tensor([0.0, job.t])
 
     def run() -> np.ndarray:
-        end = torchdiffeq.odeint(right, given, times, rtol=tol, atol=tol, method=variant.split()[0])[-1].numpy()
+        end = torchdiffeq.odeint(right, given, times, rtol=tol, atol=tol, method=variant.split()[0])[-1].cpu().numpy()
         return end if job.kind != "homotopy" else job.answer(forms.neurons(form, end, job.widths))
 
     return run

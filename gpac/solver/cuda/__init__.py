@@ -1,0 +1,1 @@
+"""A kernel for CUDA devices, written for one circuit: each trajectory has a thread, part of a warp, or a block."""
