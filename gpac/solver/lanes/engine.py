@@ -79,7 +79,7 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     width, count = registers()
     per_lane = 8 * parts * stride * (recurrences.series_size + recurrences.rates_size)
     many = next((n for n in (4, 2) if n * width * per_lane <= FIRST_CACHE), 1)
-    return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many)
+    return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many, 8 // many)
 
 
 class LaneEngine:

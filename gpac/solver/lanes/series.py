@@ -38,11 +38,16 @@ MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "i
 
 @dataclass(frozen=True)
 class Shape:
-    """How work is laid out in registers: lanes of a group, rows of a matrix and entries of a unit worked on at once."""
+    """How work is laid out in registers.
+
+    `lanes` of a group; rows of a matrix in a `tile`; `entries` of a unit side by side; `sums` that run side by
+    side, even where a matrix has fewer rows.
+    """
 
     lanes: int
     tile: int
     entries: int
+    sums: int
 
 
 def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
@@ -221,7 +226,7 @@ class SeriesCode:
         A few rows alone would wait for one multiply-add after the other: their columns go into several sums.
         """
         code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
-        strands = min(columns, max(1, self.shape.entries * 2 // rows))
+        strands = min(columns, max(1, self.shape.sums // rows))
         tile = code.add(term.data, code.times(first, columns))
 
         def added(column: Any, totals: list[Number]) -> list[Number]:
