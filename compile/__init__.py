@@ -6,21 +6,27 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
-from .frontends import load
-from .network import Dense, Network, Scale, Sigmoid, Tanh, dense, forward
+from .frontends import from_torch, load
+from .network import Network, Node, forward
+from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .schemes import homotopy, relaxation, sequential
 
 __all__ = [
-    "Dense",
+    "Activation",
+    "Affine",
+    "Multiply",
     "Network",
-    "Scale",
+    "Node",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "dense",
     "enclose_forward",
     "forward",
+    "from_torch",
     "homotopy",
     "load",
     "relaxation",
+    "scale",
     "sequential",
 ]

@@ -13,7 +13,9 @@ from gpac.errors import NumberError, ShapeError
 from gpac.exact import to_arb, to_exact
 from gpac.verify.proof import balls_contain, proven_digits, to_mpf_exactly
 
-from .network import Dense, Layer, Network, Scale, Tanh
+from .activations import RULES
+from .network import Network, last_use
+from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
 
 Ball = Any
 
@@ -63,13 +65,22 @@ def enclose_forward(network: Network, x: Any, digits: int = 50, max_bits: int = 
     bits = ceil(digits * 3.3219280948873626) + 32
     while bits <= max_bits:
         with flint.ctx.workprec(bits):
-            values = [to_arb(v) for v in entries]
-            for layer in network.layers:
-                values = _apply(layer, values)
+            values = ball_values(network, [to_arb(v) for v in entries])[-1]
         if all(b.is_finite() for b in values) and proven_digits(tuple(values)) >= digits:
             return Enclosure(tuple(values), bits)
         bits = ceil(1.5 * bits)
     raise NumberError(f"{digits} digits of {network!r} need more than {max_bits} bits; raise max_bits")
+
+
+def ball_values(network: Network, x: list[Ball], upto: int | None = None) -> list[list[Ball]]:
+    """Balls of all values (up to node `upto`) at flint's precision; those not read again are let go (empty)."""
+    last, values = last_use(network), [x]
+    for number, node in enumerate(network.nodes[:upto], 1):
+        values.append(apply(node.operation, [values[k] for k in node.inputs], network.widths[number]))
+        for k in node.inputs:
+            if last[k] == number:
+                values[k] = []
+    return values
 
 
 def _entries(network: Network, x: Any) -> list[Any]:
@@ -84,24 +95,56 @@ def ball_vector(x: Any) -> list[Ball]:
     return [v if type(v).__name__ == "arb" else to_arb(v) for v in list(x)]
 
 
-def linear_balls(layers: Sequence[Dense | Scale], values: list[Ball]) -> list[Ball]:
-    """Linear layers applied to balls."""
-    for layer in layers:
-        values = _apply(layer, values)
-    return values
+def apply(operation: Operation, operands: Sequence[list[Ball]], width: int) -> list[Ball]:
+    """One operation on balls."""
+    if isinstance(operation, Affine):
+        total = [to_arb(b) for b in np.broadcast_to(operation.bias, (width,)).tolist()]
+        for matrix, values in zip(operation.matrices, operands, strict=True):
+            total = [a + b for a, b in zip(total, _times(matrix, values), strict=True)]
+        return total
+    if isinstance(operation, Activation):
+        rule = RULES[operation.name]
+        return [rule.ball(v, operation.parameter) for v in operands[0]]
+    if isinstance(operation, Multiply):
+        return _multiply(operation, operands[0], operands[1])
+    return _softmax(operation, operands[0])
 
 
-def _apply(layer: Layer, values: list[Ball]) -> list[Ball]:
+def _times(matrix: Matrix, values: list[Ball]) -> list[Ball]:
     import flint
 
-    if isinstance(layer, Dense):
-        column = flint.arb_mat(len(values), 1, values)
-        rows, columns = layer.weight.shape
-        sums = (flint.arb_mat(rows, columns, layer.weight.ravel().tolist()) * column).entries()
-        return [s + to_arb(b) for s, b in zip(sums, layer.bias.tolist(), strict=True)]
-    if isinstance(layer, Scale):
-        factor, offset = (np.broadcast_to(a, (len(values),)).tolist() for a in (layer.factor, layer.offset))
-        return [v * to_arb(a) + to_arb(b) for v, a, b in zip(values, factor, offset, strict=True)]
-    if isinstance(layer, Tanh):
-        return [v.tanh() for v in values]
-    return [1 / (1 + (-v).exp()) for v in values]
+    if hasattr(matrix, "tocsr"):
+        data, columns, ends = matrix.data.tolist(), matrix.indices.tolist(), matrix.indptr.tolist()
+        return [
+            sum((data[k] * values[columns[k]] for k in range(ends[i], ends[i + 1])), flint.arb(0))
+            for i in range(matrix.shape[0])
+        ]
+    if matrix.ndim < 2:
+        return [v * to_arb(a) for v, a in zip(values, np.broadcast_to(matrix, (len(values),)).tolist(), strict=True)]
+    column = flint.arb_mat(len(values), 1, values)
+    entries = matrix.ravel().tolist()
+    if matrix.dtype == object:
+        entries = [to_arb(a) for a in entries]
+    return (flint.arb_mat(matrix.shape[0], matrix.shape[1], entries) * column).entries()
+
+
+def _multiply(operation: Multiply, left: list[Ball], right: list[Ball]) -> list[Ball]:
+    if operation.einsum is None:
+        return [a * b for a, b in zip(left, right, strict=True)]
+    words, left_shape, right_shape = operation.einsum
+    first, second = (np.array(v, dtype=object).reshape(s) for v, s in ((left, left_shape), (right, right_shape)))
+    total = np.einsum(words, first, second, optimize=False)
+    return np.ravel(total).tolist()
+
+
+def _softmax(operation: Softmax, values: list[Ball]) -> list[Ball]:
+    out = [None] * len(values)
+    sums = []
+    for members in operation.groups.members:
+        top = max((values[i].mid() for i in members), key=float)
+        exps = [(values[i] - top).exp() for i in members]
+        total = sum(exps[1:], exps[0])
+        sums.append(top + total.log())
+        for i, e in zip(members, exps, strict=True):
+            out[i] = e / total if operation.result == "softmax" else values[i] - sums[-1]
+    return sums if operation.result == "logsumexp" else out

@@ -112,6 +112,8 @@ def _print(result: Report) -> None:
         )
         table.add_row(s.name, claim(s), *row)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+    for name, reason in result.left_out.items():
+        print(f"{name} was not run: {reason}")
 
 
 if __name__ == "__main__":

@@ -1,66 +1,41 @@
-"""A feed-forward network as frozen data: what every front end produces and every scheme consumes."""
+"""A network as frozen data: a DAG of few operations, what every front end produces and every scheme consumes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cached_property
+from math import prod
+from typing import Any
 
 import numpy as np
 
 from gpac.errors import NumberError, ShapeError
-from gpac.exact import exact_array, to_floats
+
+from .operations import Affine, Operation
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """weight @ x + bias.
+class Node:
+    """An operation on earlier values: value 0 is the network's input, value k the result of node k (from 1)."""
 
-    `weight` is float64 (n_out, n_in), `bias` an exact array (n_out,); both are taken as the dyadics they are.
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
+    operation: Operation
+    inputs: tuple[int, ...]
 
     def __repr__(self) -> str:
-        return f"Dense({' -> '.join(map(str, self.weight.shape[::-1]))})"
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """factor * x + offset, entry by entry; exact arrays of shape (n,) or (1,), such as a normalisation 1/s."""
-
-    factor: np.ndarray
-    offset: np.ndarray
-
-    def __repr__(self) -> str:
-        return f"Scale({max(len(self.factor), len(self.offset))} entries)"
-
-
-@dataclass(frozen=True)
-class Tanh:
-    """tanh of every entry."""
-
-
-@dataclass(frozen=True)
-class Sigmoid:
-    """1/(1 + exp(-x)) of every entry."""
-
-
-Layer: TypeAlias = Dense | Scale | Tanh | Sigmoid
-ACTIVATIONS = (Tanh, Sigmoid)
+        return repr(self.operation)
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers applied in order to a vector of `size` numbers (images are flattened row by row).
+    """Nodes in order, each reading earlier values; the last one is the output.
 
     Parameters
     ----------
     size : int
-        Number of inputs.
-    layers : sequence of layers
-        Identities and reshapes leave no layer.
+        Number of inputs: one vector (images are flattened row by row).
+    nodes : sequence of operations and nodes
+        An operation alone reads the value before it, so a list of operations is a chain.
     name : str
         For titles and messages.
     input_shape : tuple of int, optional
@@ -69,32 +44,45 @@ class Network:
     Raises
     ------
     ShapeError
-        If a layer does not fit the one before; the message names both.
+        If a node does not fit what it reads; the message names it.
     NumberError
         If a weight is NaN or infinite.
     """
 
     size: int
-    layers: tuple[Layer, ...]
+    nodes: Sequence[Any]
     name: str = "network"
     input_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        width = self.size
-        for number, layer in enumerate(self.layers, 1):
+        nodes = []
+        for number, entry in enumerate(self.nodes, 1):
+            nodes.append(entry if isinstance(entry, Node) else Node(entry, (number - 1,)))
+        object.__setattr__(self, "nodes", tuple(nodes))
+        if self.input_shape is not None and prod(self.input_shape) != self.size:
+            raise ShapeError(f"expected an input shape of {self.size} numbers, got {self.input_shape}")
+        _ = self.widths  # the check
+        unread = [k for k, last in enumerate(last_use(self)[1:-1], 1) if not last]
+        if unread:
+            raise ShapeError(
+                f"layer {unread[0]} of {self.name!r}, {self.nodes[unread[0] - 1]!r}: nothing reads its value"
+            )
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Number of entries of the input and of every node's value."""
+        widths = [self.size]
+        for number, node in enumerate(self.nodes, 1):
             try:
-                width = _width_after(layer, width)
+                widths.append(_width(node, widths))
             except (ShapeError, NumberError) as error:
-                raise type(error)(f"layer {number} of {self.name!r}, {layer!r}: {error}") from None
+                raise type(error)(f"layer {number} of {self.name!r}, {node!r}: {error}") from None
+        return tuple(widths)
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Number of values before the first layer and after every layer."""
-        widths = [self.size]
-        for layer in self.layers:
-            widths.append(_width_after(layer, widths[-1]))
-        return tuple(widths)
+    def layers(self) -> tuple[Operation, ...]:
+        """The operations, in order."""
+        return tuple(node.operation for node in self.nodes)
 
     @property
     def outputs(self) -> int:
@@ -103,50 +91,40 @@ class Network:
 
     @property
     def neurons(self) -> int:
-        """Number of activations, over all layers."""
-        widths = self.widths
-        return sum(widths[k] for k, layer in enumerate(self.layers) if isinstance(layer, ACTIVATIONS))
+        """Number of entries that pass through an activation or a softmax; products are none."""
+        return sum(width for node, width in zip(self.nodes, self.widths[1:], strict=True) if node.operation.nonlinear)
 
     @property
     def weights(self) -> int:
-        """Number of weights and biases."""
-        return sum(la.weight.size + la.bias.size for la in self.layers if isinstance(la, Dense))
+        """Number of stored matrix entries and of their biases."""
+        count = 0
+        for layer in self.layers:
+            matrices = [m for m in layer.matrices if m.ndim == 2] if isinstance(layer, Affine) else []
+            stored = sum(m.nnz if hasattr(m, "nnz") else m.size for m in matrices)
+            count += stored + (len(layer.bias) if matrices and isinstance(layer, Affine) else 0)
+        return count
 
     def __repr__(self) -> str:
-        dense = [str(la.weight.shape[0]) for la in self.layers if isinstance(la, Dense)]
-        kinds = sorted({type(la).__name__.lower() for la in self.layers if isinstance(la, ACTIVATIONS)})
-        return f"Network({'-'.join([str(self.size), *dense])} {'/'.join(kinds) or 'linear'}, {self.weights} weights)"
+        kinds = sorted({la.name for la in self.layers if la.nonlinear})
+        chain = all(node.inputs == (k,) for k, node in enumerate(self.nodes))
+        dense = [la.weight for la in self.layers if isinstance(la, Affine) and la.arity == 1 and la.weight.ndim == 2]
+        sizes = [self.size, *(m.shape[0] for m in dense)] if chain and len(dense) < 12 else [self.size, self.outputs]
+        dots = "-" if chain and len(dense) < 12 else "-...-"
+        return f"Network({dots.join(map(str, sizes))} {'/'.join(kinds) or 'linear'}, {self.weights} weights)"
 
 
-def _width_after(layer: Layer, width: int) -> int:
-    if isinstance(layer, Dense):
-        if layer.weight.ndim != 2 or layer.weight.shape[1] != width:
-            raise ShapeError(f"expected a weight matrix with {width} columns, got shape {layer.weight.shape}")
-        if layer.bias.shape != (layer.weight.shape[0],):
-            raise ShapeError(f"expected a bias of shape ({layer.weight.shape[0]},), got {layer.bias.shape}")
-        _finite(layer.weight, "weight")
-        _finite(layer.bias, "bias")
-        return len(layer.bias)
-    if isinstance(layer, Scale):
-        for array in (layer.factor, layer.offset):
-            if array.shape not in ((1,), (width,)):
-                raise ShapeError(f"expected 1 or {width} numbers, got shape {array.shape}")
-            _finite(array, "number")
-    elif not isinstance(layer, ACTIVATIONS):
-        raise ShapeError(f"expected Dense, Scale, Tanh or Sigmoid, got {type(layer).__name__}")
-    return width
-
-
-def _finite(array: np.ndarray, what: str) -> None:
-    if array.dtype != object and not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise NumberError(f"expected finite weights, got {array[where]} at {what}{list(where)}")
-
-
-def dense(weight: Any, bias: Any = None) -> Dense:
-    """A dense layer from arrays; without `bias` it is zero."""
-    weight = np.asarray(weight, dtype=np.float64)
-    return Dense(weight, np.zeros(len(weight)) if bias is None else exact_array(bias))
+def _width(node: Node, widths: list[int]) -> int:
+    operation = node.operation
+    if not isinstance(operation, Operation):
+        raise ShapeError(
+            f"expected an operation such as dense(W, b), Tanh() or Multiply(), got {type(operation).__name__}"
+        )
+    if len(node.inputs) != operation.arity:
+        raise ShapeError(f"expected {operation.arity} inputs, got {len(node.inputs)}")
+    bad = [k for k in node.inputs if not 0 <= k < len(widths)]
+    if bad:
+        raise ShapeError(f"expected inputs among the values 0 to {len(widths) - 1} before it, got {bad[0]}")
+    return operation.width([widths[k] for k in node.inputs])
 
 
 def as_rows(network: Network, x: Any) -> tuple[np.ndarray, bool]:
@@ -175,42 +153,38 @@ def forward(network: Network, x: Any) -> np.ndarray:
     float64, (m,) or (B, m)
     """
     rows, single = as_rows(network, x)
-    for layer in network.layers:
-        rows = _apply(layer, rows)
-    return rows[0] if single else rows
+    result = _values(network, rows)[-1]
+    return result[0] if single else result
 
 
 def carried(network: Network, x: Any) -> list[np.ndarray]:
-    """Float64 values after every activation and at the output: pictures of a grid through the layers."""
+    """Float64 values of the input, after every activation and at the output: pictures of a grid on its way."""
     rows, _ = as_rows(network, x)
-    stages = [rows]
-    for layer in network.layers:
-        rows = _apply(layer, rows)
-        if isinstance(layer, ACTIVATIONS):
-            stages.append(rows)
-    if network.layers and not isinstance(network.layers[-1], ACTIVATIONS):
-        stages.append(rows)
-    return stages
+    values = _values(network, rows, keep=True)
+    shown = [k for k, node in enumerate(network.nodes, 1) if node.operation.nonlinear]
+    if network.nodes and len(network.nodes) not in shown:
+        shown.append(len(network.nodes))
+    return [values[k] for k in (0, *shown)]
 
 
-def _apply(layer: Layer, rows: np.ndarray) -> np.ndarray:
-    if isinstance(layer, Dense):
-        return rows @ layer.weight.T + to_floats(layer.bias)
-    if isinstance(layer, Scale):
-        return rows * to_floats(layer.factor) + to_floats(layer.offset)
-    return np.tanh(rows) if isinstance(layer, Tanh) else 0.5 + 0.5 * np.tanh(0.5 * rows)
+def _values(network: Network, rows: np.ndarray, keep: bool = False) -> list[np.ndarray]:
+    """All values; those read for the last time are let go unless `keep`."""
+    last = last_use(network)
+    values: list[Any] = [rows]
+    for number, node in enumerate(network.nodes, 1):
+        operands = [values[k] for k in node.inputs]
+        value = node.operation.arrays(*operands)
+        values.append(np.broadcast_to(value, (len(rows), network.widths[number])))
+        for k in node.inputs:
+            if last[k] == number and not keep:
+                values[k] = None
+    return values
 
 
-def chain(layers: Sequence[Layer]) -> list[tuple[tuple[Dense | Scale, ...], Tanh | Sigmoid | None]]:
-    """The network as stages: linear layers, then one activation (None for a linear end)."""
-    stages: list[tuple[tuple[Dense | Scale, ...], Tanh | Sigmoid | None]] = []
-    linear: list[Dense | Scale] = []
-    for layer in layers:
-        if isinstance(layer, (Dense, Scale)):
-            linear.append(layer)
-        else:
-            stages.append((tuple(linear), layer))
-            linear = []
-    if linear or not stages:
-        stages.append((tuple(linear), None))
-    return stages
+def last_use(network: Network) -> list[int]:
+    """For every value the last node that reads it."""
+    last = [0] * len(network.widths)
+    for number, node in enumerate(network.nodes, 1):
+        for k in node.inputs:
+            last[k] = number
+    return last

@@ -73,7 +73,7 @@ TABLE: dict[str, Elementary] = {
         lambda sp, x: 1 / sp.sqrt(x),
     ),
     "sech_squared": Elementary(
-        lambda xp, x: xp.cosh(x) ** -2.0,
+        lambda xp, x: (1.0 / xp.cosh(x)) ** 2,
         lambda mp, x: mp.sech(x) ** 2,
         lambda _, x: x.sech() ** 2,
         lambda sp, x: sp.sech(x) ** 2,

@@ -1,9 +1,10 @@
-"""Files of trained networks: `load` picks the reader by the file's suffix."""
+"""Trained networks: `load` picks the reader by the file's suffix, `from_torch` reads a live module."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from compile.network import Network
 from gpac.errors import GpacError, LoadError
@@ -44,6 +45,13 @@ def load(path: str | os.PathLike[str]) -> Network:
     except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RecursionError) as error:
         reason = f"{type(error).__name__}: {_one_line(str(error))}"
         raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
+
+
+def from_torch(module: Any, example_input: Any, name: str | None = None) -> Network:
+    """The network that a `torch.nn.Module` computes at inference; see `compile.frontends.torch_graph`."""
+    from compile.frontends.torch_graph import from_torch as read
+
+    return read(module, example_input, name)
 
 
 def _check_file(path: Path) -> None:

@@ -1,22 +1,24 @@
 """ONNX nodes on constants alone: they are folded into one constant.
 
-PyTorch's exporters write `x.view(x.size(0), -1)` as Shape, Gather, Unsqueeze, Concat and Reshape: with the
-batch taken as 1 every shape is known, and all of it is arithmetic on small constants.
-Source: https://onnx.ai/onnx/operators/
+PyTorch's exporters write `x.view(x.size(0), -1)` as Shape, Gather, Unsqueeze, Concat and Reshape, and masks as
+comparisons: with the batch taken as 1 every shape is known, and all of it is arithmetic on small constants.
+Arithmetic is exact, where a run of the file would round. Source: https://onnx.ai/onnx/operators/
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
-from compile.frontends.onnx_shape import RESHAPERS, Step, axis_of, broadcast, check_size, permutation
+from compile.frontends.onnx_shape import MOVES, move
+from compile.frontends.onnx_step import Operand, Step, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
 from gpac.errors import LoadError
-from gpac.exact import exact_array, to_fractions
+from gpac.exact import exact_array, to_fractions, to_sympy
 
 CASTS: dict[int, Any] = {
     TensorProto.FLOAT: np.float32,
@@ -24,16 +26,18 @@ CASTS: dict[int, Any] = {
     TensorProto.FLOAT16: np.float16,
     TensorProto.INT32: np.int32,
     TensorProto.INT64: np.int64,
+    TensorProto.BOOL: np.bool_,
 }
 
 
-def fold(step: Step) -> np.ndarray:
-    """The value of a node without a moving input (Shape alone may read one)."""
+def fold(step: Step) -> Operand | list[Operand]:
+    """The value of a node without a moving input (Shape, Size and IsNaN may read one)."""
     if step.op in FOLDERS:
         return FOLDERS[step.op](step)
-    if step.op in RESHAPERS:
-        return step.constant(0).reshape(RESHAPERS[step.op](step))
-    raise LoadError(f"it works on constants alone; of these only {', '.join(sorted(FOLDERS | RESHAPERS))} are folded")
+    if step.op in MOVES:
+        return move(step)
+    names = ", ".join(sorted(FOLDERS | MOVES))
+    raise LoadError(f"it works on constants alone; of these only {names} are folded")
 
 
 def _fold_shape(step: Step) -> np.ndarray:
@@ -41,49 +45,52 @@ def _fold_shape(step: Step) -> np.ndarray:
     return np.array(step.shape[step.integer("start", 0) : end], dtype=np.int64)
 
 
+def _fold_size(step: Step) -> np.ndarray:
+    return np.array(int(np.prod(step.shape)), dtype=np.int64)
+
+
+def _fold_is_nan(step: Step) -> np.ndarray:
+    """Real values are numbers."""
+    return np.zeros(step.shape, dtype=bool)
+
+
 def _fold_cast(step: Step) -> np.ndarray:
     value, to = step.constant(0), step.integer("to", 0)
     if to not in CASTS:
         raise LoadError(f"casting a constant to {type_name(to)} is not supported")
+    if value.dtype == object and np.issubdtype(CASTS[to], np.floating):
+        return value  # an exact number stays exact
     with np.errstate(over="ignore", invalid="ignore"):
         cast = value.astype(CASTS[to])
-    if not np.array_equal(cast, value):
+    if not np.array_equal(cast, value) and to != TensorProto.BOOL:
         raise LoadError(f"casting a constant to {type_name(to)} would change its value")
     return cast
 
 
-def _fold_concat(step: Step) -> np.ndarray:
-    parts = [step.constant(k) for k in range(len(step.inputs))]
-    check_size((sum(part.size for part in parts),))
-    return np.concatenate(parts, axis=step.integer("axis", 0))
+def _fold_fill(step: Step) -> np.ndarray:
+    shape = step.integers("input", 0) or []
+    check_size(tuple(shape) if min(shape, default=1) > 0 else (0,))
+    value = step.attributes.get("value")
+    if value is None:
+        return np.zeros(shape, dtype=np.float32)
+    from onnx import numpy_helper
+
+    return np.full(shape, numpy_helper.to_array(value).reshape(-1)[0])
 
 
-def _fold_gather(step: Step) -> np.ndarray:
-    data, indices = step.constant(0), step.constant(1)
-    if data.ndim != 1 or indices.dtype.kind not in "iu":
-        raise LoadError("it is supported on shapes alone")
-    axis_of(step.integer("axis", 0), 1)
-    return np.asarray(np.take(data, indices))
-
-
-def _fold_slice(step: Step) -> np.ndarray:
-    data = step.constant(0)
-    starts, ends = step.integers("starts", 1) or [], step.integers("ends", 2) or []
-    axes = step.integers("axes", 3) or list(range(len(starts)))
-    strides = step.integers("steps", 4) or [1] * len(starts)
-    slices = [slice(None)] * data.ndim
-    for start, end, axis, stride in zip(starts, ends, axes, strides, strict=True):
-        slices[axis_of(axis, data.ndim)] = slice(start, end, stride)
-    return data[tuple(slices)]
-
-
-def _fold_transpose(step: Step) -> np.ndarray:
-    return step.constant(0).transpose(permutation(step))
+def _fold_range(step: Step) -> np.ndarray:
+    start, limit, delta = (step.constant(k).item() for k in range(3))
+    if not delta or not all(isinstance(v, int) for v in (start, limit, delta)):
+        raise LoadError("expected three integers, the last one not 0")
+    check_size((max(0, -(-(limit - start) // delta)),))
+    return np.arange(start, limit, delta)
 
 
 def _fold_arithmetic(step: Step) -> np.ndarray:
     """Exact, where a run of the file would round; integers stay integers."""
     first, second = step.constant(0), step.constant(1)
+    if any(np.isneginf(v).any() for v in (first, second) if v.dtype.kind == "f"):
+        return _with_infinity(step.op, first, second)
     broadcast(first.shape, second.shape)
     a, b = to_fractions(exact_array(first)), to_fractions(exact_array(second))
     if step.op == "Div" and not b.all():
@@ -91,21 +98,104 @@ def _fold_arithmetic(step: Step) -> np.ndarray:
     result = np.asarray({"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.true_divide}[step.op](a, b))
     if first.dtype.kind not in "iu":
         return exact_array(result)
-    if any(value.denominator != 1 for value in result.flat):
-        raise LoadError("it divides integers with a remainder, which is not supported")
-    return result.astype(np.int64)
+    return np.asarray(np.trunc(result)).astype(np.int64)
+
+
+def _with_infinity(op: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Masks: 0 plus -inf, or -inf times 1."""
+    if op == "Add" and not (np.isposinf(first).any() or np.isposinf(second).any()):
+        return np.asarray(first + second)
+    raise LoadError("arithmetic with -inf is supported for sums of masks only")
+
+
+def _fold_root(step: Step) -> np.ndarray:
+    """Square roots, exact: a fraction, or a constant such as sqrt(2)."""
+    import sympy
+
+    values = to_fractions(exact_array(step.constant(0)))
+    if values.size > 4096 or any(v <= 0 for v in values.flat):
+        raise LoadError("expected at most 4096 positive constants")
+    roots = [sympy.sqrt(to_sympy(v)) for v in values.flat]
+    exact = np.empty(len(roots), dtype=object)
+    exact[:] = [Fraction(int(r.p), int(r.q)) if r.is_Rational else r for r in roots]
+    return exact_array(exact.reshape(values.shape))
+
+
+def _fold_reciprocal(step: Step) -> np.ndarray:
+    values = to_fractions(exact_array(step.constant(0)))
+    if not values.all():
+        raise LoadError("it divides by zero")
+    return exact_array(np.asarray(1 / values))
+
+
+def _fold_negative(step: Step) -> np.ndarray:
+    return np.negative(step.constant(0))
+
+
+def _fold_power(step: Step) -> np.ndarray:
+    """Whole powers, and square roots."""
+    exponent = step.constant(1)
+    if exponent.size == 1 and float(exponent.item()) == 0.5:
+        return _fold_root(step)
+    if exponent.size != 1 or float(exponent.item()) != int(exponent.item()) or not 0 <= exponent.item() <= 64:
+        raise LoadError("expected one whole exponent from 0 to 64, or 1/2")
+    return exact_array(to_fractions(exact_array(step.constant(0))) ** int(exponent.item()))
+
+
+def _fold_compare(step: Step) -> np.ndarray:
+    first, second = step.constant(0), step.constant(1)
+    broadcast(first.shape, second.shape)
+    compare = {
+        "And": np.logical_and,
+        "Or": np.logical_or,
+        "Equal": np.equal,
+        "Less": np.less,
+        "LessOrEqual": np.less_equal,
+        "Greater": np.greater,
+        "GreaterOrEqual": np.greater_equal,
+    }[step.op]
+    return np.asarray(compare(first, second))
+
+
+def _fold_not(step: Step) -> np.ndarray:
+    return np.logical_not(step.constant(0))
+
+
+def _fold_remainder(step: Step) -> np.ndarray:
+    first, second = step.constant(0), step.constant(1)
+    broadcast(first.shape, second.shape)
+    if first.dtype.kind not in "iu" or second.dtype.kind not in "iu" or not second.all() or step.integer("fmod", 0):
+        raise LoadError("expected integers, the second not 0, and fmod = 0")
+    return np.asarray(np.mod(first, second))
+
+
+def _fold_where(step: Step) -> np.ndarray:
+    condition, first, second = (step.constant(k) for k in range(3))
+    broadcast(broadcast(condition.shape, first.shape), second.shape)
+    return np.where(condition.astype(bool), first, second)
+
+
+def _fold_triangle(step: Step) -> np.ndarray:
+    k = int(step.constant(1).item()) if step.has(1) else 0
+    return np.triu(step.constant(0), k) if step.integer("upper", 1) else np.tril(step.constant(0), k)
 
 
 # operator: Step -> the constant
 FOLDERS: dict[str, Callable[[Step], np.ndarray]] = {
-    "Add": _fold_arithmetic,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _fold_arithmetic),
+    **dict.fromkeys(("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or"), _fold_compare),
     "Cast": _fold_cast,
-    "Concat": _fold_concat,
-    "Div": _fold_arithmetic,
-    "Gather": _fold_gather,
-    "Mul": _fold_arithmetic,
+    "ConstantOfShape": _fold_fill,
+    "IsNaN": _fold_is_nan,
+    "Mod": _fold_remainder,
+    "Neg": _fold_negative,
+    "Not": _fold_not,
+    "Pow": _fold_power,
+    "Range": _fold_range,
+    "Reciprocal": _fold_reciprocal,
     "Shape": _fold_shape,
-    "Slice": _fold_slice,
-    "Sub": _fold_arithmetic,
-    "Transpose": _fold_transpose,
+    "Size": _fold_size,
+    "Sqrt": _fold_root,
+    "Trilu": _fold_triangle,
+    "Where": _fold_where,
 }

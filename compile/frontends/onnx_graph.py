@@ -1,14 +1,13 @@
-"""ONNX files: a chain of affine operators, tanh and sigmoid becomes a `Network`.
+"""ONNX files: a graph of analytic operators becomes a `Network`.
 
-The chain is followed with a batch of one, so every shape is known; what does not depend on the input is
+The graph is followed node by node with a batch of one, so every shape is known; what does not depend on the input is
 folded into constants on the side. Supported are files of current and of older PyTorch exporters and their
 like. Source: https://onnx.ai/onnx/repo-docs/IR.html
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +16,86 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from compile.frontends.onnx_fold import fold
-from compile.frontends.onnx_layers import OPERATORS, merged
-from compile.frontends.onnx_shape import FLOATS, RESHAPERS, Shape, Step, check_size
+from compile.build import as_network
+from compile.frontends.onnx_fold import FOLDERS, fold
+from compile.frontends.onnx_operators import ACTIVATIONS, COMPARISONS, KINKS, OPERATORS, ROOTS
+from compile.frontends.onnx_shape import MOVES, move
+from compile.frontends.onnx_step import FLOATS, Compared, Operand, Step, check_size
 from compile.frontends.onnx_tensor import read_tensor, type_name
-from compile.network import Layer, Network
-from gpac.errors import GpacError, LoadError
+from compile.network import Network
+from compile.value import Shape, Value, network_input
+from gpac.errors import GpacError, LoadError, NumberError, ShapeError
 
-READ: dict[str, tuple[int, set[str]]] = {
-    "Add": (2, {"broadcast"}),
+REDUCTIONS = ("ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare")
+RECURRENT = {"activations", "direction", "hidden_size", "layout"}
+CONVOLUTION = {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}
+MASKING = frozenset(("Add", "Where", "Constant", *MOVES))
+"""Operators whose constants may be masks, with entries of -inf."""
+
+READ: dict[str, tuple[int, set[str] | None]] = {
+    **{op: (1, set()) for op in (*ACTIVATIONS, *ROOTS, "IsNaN", "Neg", "Not", "Size")},
+    **{op: (2, {"broadcast"}) for op in ("Add", "Div", "Mul", "Sub")},
+    **{op: (2, {"axis", "broadcast"}) for op in ("And", "Equal", "Greater", "Less", "Or")},
+    **{op: (2, {"axes", "keepdims", "noop_with_empty_axes"}) for op in REDUCTIONS},
+    **{op: (1, {"axis"}) for op in ("LogSoftmax", "Softmax")},
+    **dict.fromkeys(KINKS, (2**31, None)),
+    "AveragePool": (1, {"auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"}),
+    "BatchNormalization": (5, {"epsilon", "momentum", "spatial", "training_mode", "is_test"}),
     "Cast": (1, {"to", "saturate"}),
+    "CastLike": (2, {"saturate"}),
     "Concat": (2**31, {"axis"}),
     "Constant": (0, {"value", "value_float", "value_floats", "value_int", "value_ints"}),
-    "Div": (2, {"broadcast"}),
+    "ConstantOfShape": (1, {"value"}),
+    "Conv": (3, CONVOLUTION),
+    "ConvTranspose": (3, CONVOLUTION | {"output_padding", "output_shape"}),
     "Dropout": (3, {"ratio", "seed", "is_test"}),
+    "Einsum": (2, {"equation"}),
+    "Expand": (2, set()),
     "Flatten": (1, {"axis"}),
+    "GRU": (6, RECURRENT | {"linear_before_reset"}),
     "Gather": (2, {"axis"}),
+    "Gelu": (1, {"approximate"}),
     "Gemm": (3, {"alpha", "beta", "transA", "transB", "broadcast"}),
+    "GlobalAveragePool": (1, set()),
+    "GreaterOrEqual": (2, set()),
+    "GroupNormalization": (3, {"epsilon", "num_groups", "stash_type"}),
     "Identity": (1, set()),
+    "InstanceNormalization": (3, {"epsilon"}),
+    "LSTM": (8, RECURRENT | {"input_forget"}),
+    "LayerNormalization": (3, {"axis", "epsilon", "stash_type"}),
+    "LessOrEqual": (2, set()),
     "MatMul": (2, set()),
-    "Mul": (2, {"broadcast"}),
+    "Mean": (2**31, set()),
+    "Mod": (2, {"fmod"}),
+    "Pad": (4, {"mode", "pads", "value"}),
+    "Pow": (2, set()),
+    "RMSNormalization": (2, {"axis", "epsilon", "stash_type"}),
+    "RNN": (6, RECURRENT),
+    "Range": (3, set()),
     "Reshape": (2, {"allowzero", "shape"}),
     "Shape": (1, {"start", "end"}),
-    "Sigmoid": (1, set()),
     "Slice": (5, {"starts", "ends", "axes"}),
+    "Split": (2, {"axis", "num_outputs", "split"}),
     "Squeeze": (2, {"axes"}),
-    "Sub": (2, {"broadcast"}),
-    "Tanh": (1, set()),
+    "Sum": (2**31, set()),
+    "Swish": (1, {"alpha"}),
+    "Tile": (2, set()),
     "Transpose": (1, {"perm"}),
+    "Trilu": (2, {"upper"}),
     "Unsqueeze": (2, {"axes"}),
+    "Where": (3, set()),
 }
-"""The supported operators, with the inputs and attributes that are read: any more may change the meaning."""
+"""The supported operators, with the inputs and attributes that are read (None: any): more may change the meaning."""
 
 
 @dataclass
 class _Walk:
-    """How far the chain has been followed."""
+    """How far the graph has been followed."""
 
     folder: Path
     constants: dict[str, np.ndarray | TensorProto]  # tensors of the file are read where they are used
-    shapes: dict[str, Shape]  # of every value that depends on the input
-    last: str  # the end of the chain so far
-    layers: list[Layer] = field(default_factory=list)
+    values: dict[str, Operand]  # what depends on the input
+    opset: int
 
 
 def read_onnx(path: Path) -> Network:
@@ -70,8 +107,8 @@ def read_onnx(path: Path) -> Network:
     Raises
     ------
     LoadError
-        If the file is damaged or truncated, data is missing, the graph is not a chain from one input to
-        one output, or a node is not supported; the message names the node and its place.
+        If the file is damaged or truncated, data is missing, there is more than one input or output, or
+        a node is not supported; the message names the node and its place.
     NumberError
         If a weight is NaN or infinite, or not a float64 number.
     """
@@ -84,26 +121,31 @@ def read_onnx(path: Path) -> Network:
         raise LoadError("it has no nodes, no output or no opset; expected a whole ONNX model")
     if graph.sparse_initializer:
         raise LoadError("it has sparse weights, which are not supported; export them dense")
-    walk, input_shape = _start(graph, path.parent)
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    walk, input_shape = _start(graph, path.parent, opset)
     for number, node in enumerate(graph.node, 1):
         try:
             _follow(walk, node)
         except GpacError as error:
-            raise type(error)(f"{_place(node, number, len(graph.node))}: {error}") from None
+            kind = type(error) if isinstance(error, NumberError) else LoadError
+            raise kind(f"{_place(node, number, len(graph.node))}: {error}") from None
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise LoadError(f"{_place(node, number, len(graph.node))}: it is not valid ({error})") from None
-    _check_end(walk, graph)
-    return Network(math.prod(input_shape), merged(tuple(walk.layers)), name=path.stem, input_shape=input_shape)
+    output = _output(walk, graph)
+    try:
+        return as_network(output, path.stem, input_shape)
+    except ShapeError:
+        raise LoadError(f"its output {graph.output[0].name!r} does not depend on the input") from None
 
 
-def _start(graph: GraphProto, folder: Path) -> tuple[_Walk, Shape]:
+def _start(graph: GraphProto, folder: Path, opset: int) -> tuple[_Walk, Shape]:
     """The walk before the first node, and the shape of one input."""
     constants: dict[str, np.ndarray | TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         raise LoadError(f"expected one input, got {len(inputs)}: {', '.join(value.name for value in inputs)[:200]}")
     shape = _input_shape(inputs[0])
-    walk = _Walk(folder, constants, {inputs[0].name: shape}, inputs[0].name)
+    walk = _Walk(folder, constants, {inputs[0].name: network_input(shape)}, opset)
     return walk, shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
 
@@ -123,29 +165,33 @@ def _input_shape(value: ValueInfoProto) -> Shape:
 
 
 def _follow(walk: _Walk, node: NodeProto) -> None:
-    """One node further: a constant more, or the chain longer by the layers of the node."""
+    """One node further: a constant more, or a value."""
     step = _step(walk, node)
-    output = node.output[0] if node.output else ""
-    if output in walk.shapes or output in walk.constants:
-        raise LoadError(f"its output {output!r} is already the name of another value")
+    for output in node.output:
+        if output and (output in walk.values or output in walk.constants):
+            raise LoadError(f"its output {output!r} is already the name of another value")
     if step.op == "Constant":
-        walk.constants[output] = _constant(step.attributes, walk.folder)
-    elif step.moving < 0:
-        walk.constants[output] = fold(step)
+        results: Any = _constant(step.attributes, walk.folder)
+    elif step.op in COMPARISONS and isinstance(step.operand(0), Value):
+        results = Compared(step.op, step.value(0), step.constant(1))
+    elif step.moves and step.op not in ("IsNaN", "Shape", "Size"):
+        results = _moved(step)
+    elif step.op in OPERATORS and step.op not in FOLDERS:  # such as a matrix times an initial state of zeros
+        results = OPERATORS[step.op](step)
     else:
-        _extend(walk, step, output)
+        results = fold(step)
+    results = results if isinstance(results, list) else [results]
+    for output, result in zip(node.output, results, strict=False):
+        if output and result is not None:
+            (walk.constants if isinstance(result, np.ndarray) else walk.values)[output] = result
 
 
-def _extend(walk: _Walk, step: Step, output: str) -> None:
+def _moved(step: Step) -> Any:
     if step.op in OPERATORS:
-        layers, shape = OPERATORS[step.op](step)
-        walk.layers.extend(layers)
-    elif step.op in RESHAPERS and step.moving == 0:
-        shape = RESHAPERS[step.op](step)
-    else:
-        raise LoadError("it is supported on constants and shapes alone, not on values that depend on the input")
-    walk.shapes[output] = shape
-    walk.last = output
+        return OPERATORS[step.op](step)
+    if step.op in MOVES:
+        return move(step)
+    raise LoadError("it is supported on constants and shapes alone, not on values that depend on the input")
 
 
 def _step(walk: _Walk, node: NodeProto) -> Step:
@@ -153,7 +199,7 @@ def _step(walk: _Walk, node: NodeProto) -> Step:
         raise LoadError(f"this operator is not supported; supported are {', '.join(READ)}")
     most, read = READ[node.op_type]
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    unread = sorted(set(attributes) - read)
+    unread = sorted(set(attributes) - read) if read is not None else []
     if unread or len(node.input) > most:
         raise LoadError(
             f"its attribute {unread[0]!r} is not supported"
@@ -162,37 +208,20 @@ def _step(walk: _Walk, node: NodeProto) -> Step:
         )
     if most and not (node.input and node.input[0]):
         raise LoadError("its input 1 is missing")
-    moving = _moving(walk, node)
-    inputs = tuple(None if name in walk.shapes else _value(walk, name) for name in node.input)
-    shapes = [
-        walk.shapes.get(name, () if value is None else value.shape)
-        for name, value in zip(node.input, inputs, strict=True)
-    ]
-    return Step(node.op_type, inputs, moving, shapes[max(moving, 0)] if shapes else (), attributes)
+    if node.op_type == "Split":
+        attributes["outputs"] = len(node.output)
+    masks = node.op_type in MASKING
+    inputs = tuple(walk.values[name] if name in walk.values else _value(walk, name, masks) for name in node.input)
+    return Step(node.op_type, inputs, attributes, walk.opset)
 
 
-def _moving(walk: _Walk, node: NodeProto) -> int:
-    """The place of the input that is the end of the chain; -1 if all are constants."""
-    places = [place for place, name in enumerate(node.input) if name in walk.shapes]
-    if node.op_type == "Shape" or not places:
-        return -1
-    if len(places) > 1:
-        raise LoadError("two of its inputs depend on the network's input; only chains are supported so far")
-    if node.input[places[0]] != walk.last:
-        raise LoadError(
-            f"its input {node.input[places[0]]!r} was already used by an earlier node (a branch, such as a "
-            "skip connection); only chains are supported so far"
-        )
-    return places[0]
-
-
-def _value(walk: _Walk, name: str) -> np.ndarray | None:
+def _value(walk: _Walk, name: str, masks: bool) -> np.ndarray | None:
     if not name:
         return None
     if name not in walk.constants:
         raise LoadError(f"its input {name!r} is nothing that the file gives before it")
     value = walk.constants[name]
-    return read_tensor(value, walk.folder) if isinstance(value, TensorProto) else value
+    return read_tensor(value, walk.folder, masks) if isinstance(value, TensorProto) else value
 
 
 def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:
@@ -202,22 +231,24 @@ def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:
     if name == "value":
         if not isinstance(value, TensorProto):
             raise LoadError("expected a tensor as its value")
-        return read_tensor(value, folder)
+        return read_tensor(value, folder, masks=True)
     numbers = np.array(value, dtype=np.float32 if "float" in name else np.int64)
     if numbers.ndim != name.endswith("s"):
         raise LoadError(f"expected a number or a list of numbers as its attribute {name!r}")
     return numbers
 
 
-def _check_end(walk: _Walk, graph: GraphProto) -> None:
+def _output(walk: _Walk, graph: GraphProto) -> Value:
     if len(graph.output) != 1:
         names = ", ".join(value.name for value in graph.output)
         raise LoadError(f"expected one output, got {len(graph.output)}: {names[:200]}")
     name = graph.output[0].name
     if name in walk.constants:
         raise LoadError(f"its output {name!r} does not depend on the input")
-    if name != walk.last:
-        raise LoadError(f"its output {name!r} is not the end of the chain of nodes, {walk.last!r}")
+    output = walk.values.get(name)
+    if not isinstance(output, Value):
+        raise LoadError(f"its output {name!r} is made by no node, or has entries of -inf")
+    return output
 
 
 def _place(node: NodeProto, number: int, count: int) -> str:

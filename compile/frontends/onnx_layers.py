@@ -1,137 +1,202 @@
-"""ONNX nodes on the value that depends on the input, as layers of a `Network`.
+"""ONNX's layers: convolutions, pools, norms and recurrent layers, with the batch axis in front.
 
-Each operator is the real operation that it names: the roundings of a float32 run are not part of it.
 Source: https://onnx.ai/onnx/operators/
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 
-from compile.frontends.onnx_shape import Shape, Step, broadcast
-from compile.network import Dense, Layer, Scale, Sigmoid, Tanh
-from gpac.errors import LoadError, NumberError
-from gpac.exact import exact_array, to_exact, to_fractions
+from compile import layers
+from compile.build import gather, side_by_side
+from compile.frontends.onnx_step import Step, axis_of
+from compile.layers.recurrent import Cell
+from compile.value import Value
+from gpac.errors import LoadError
 
-Result: TypeAlias = tuple[Layer, ...]
-ZERO, ONE = np.zeros(1), np.ones(1)
-
-
-def _gemm(step: Step) -> tuple[Result, Shape]:
-    """alpha x W + beta C, exactly: an alpha other than 1 becomes a Scale of its own."""
-    if step.moving != 0 or step.integer("transA", 0):
-        raise LoadError("the value that depends on the input must come first and not transposed (transA = 0)")
-    weight = step.constant(1) if step.integer("transB", 0) else step.constant(1).T
-    weight = _weight(weight, step.shape)
-    if len(step.shape) != 2:
-        raise LoadError(f"expected a value of two axes, got the shape {step.shape}")
-    shape = (1, len(weight))
-    bias = np.zeros(len(weight))
-    if step.has(2):
-        bias = _bias(_times(exact_array(step.constant(2)), step.number("beta", 1.0)), shape)
-    alpha = step.number("alpha", 1.0)
-    if alpha == 1:
-        return (Dense(weight, bias),), shape
-    return (Dense(weight, np.zeros(len(weight))), Scale(exact_array([alpha]), bias)), shape
+GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
+"""ONNX's gates (i o f c; z r h) in PyTorch's order (i f c o; r z h)."""
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 
 
-def _bias(c: np.ndarray, shape: Shape) -> np.ndarray:
-    if broadcast(shape, c.shape) != shape:
-        raise LoadError(f"expected a bias for {shape[-1]} values, got the shape {c.shape}")
-    return _spread(c, shape)
+def conv(step: Step) -> Value:
+    """Conv."""
+    x, weight = step.value(0), step.weights(1)
+    options = _options(step, x, weight, False)
+    pads = options.pop("padding")
+    return _each(x, lambda v: layers.conv(v, weight, step.optional(2), padding=pads, **options))
 
 
-def _matmul(step: Step) -> tuple[Result, Shape]:
-    """x W with a row x, or W x with a column x."""
-    matrix, shape = step.constant(1 - step.moving), step.shape
-    if step.moving == 0:
-        weight = _weight(matrix.T, shape)
-        return (Dense(weight, np.zeros(len(weight))),), (*shape[:-1], len(weight))
-    column = shape if len(shape) == 1 else shape[:-1]
-    weight = _weight(matrix, column)
-    result = (len(weight),) if len(shape) == 1 else (*shape[:-2], len(weight), 1)
-    if math.prod(shape) != column[-1]:
-        raise LoadError(f"a matrix times a value of shape {shape} is supported for one column only")
-    return (Dense(weight, np.zeros(len(weight))),), result
+def conv_transpose(step: Step) -> Value:
+    """ConvTranspose; `output_shape` is not supported."""
+    x, weight = step.value(0), step.weights(1)
+    if step.integers("output_shape"):
+        raise LoadError("its attribute 'output_shape' is not supported; give pads and output_padding")
+    options = _options(step, x, weight, True)
+    extra = step.integers("output_padding") or 0
+    return _each(x, lambda v: layers.conv_transpose(v, weight, step.optional(2), output_padding=extra, **options))
 
 
-def _weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
-    """A constant matrix as float64 (n_out, n_in), nothing lost, after a check that it applies to one row."""
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise LoadError(f"expected a matrix of weights, got the shape {matrix.shape}")
-    if not shape or shape[-1] != math.prod(shape):
-        raise LoadError(f"the value has the shape {shape}, expected one row; export with a batch of 1 or an open one")
-    if matrix.shape[1] != shape[-1]:
-        raise LoadError(f"expected weights for {shape[-1]} values, got weights for {matrix.shape[1]}")
-    if matrix.dtype.kind == "O" or (matrix.dtype.kind in "iu" and ((matrix > 2**53) | (matrix < -(2**53))).any()):
-        raise NumberError("expected weights that are float64 numbers exactly")
-    return np.ascontiguousarray(matrix, dtype=np.float64)
+def _options(step: Step, x: Value, weight: np.ndarray, transposed: bool) -> dict[str, Any]:
+    rank = weight.ndim - 2
+    kernel = step.integers("kernel_shape") or list(weight.shape[2:])
+    if rank < 1 or x.ndim != weight.ndim or tuple(kernel) != weight.shape[2:]:
+        raise LoadError(f"a kernel of shape {weight.shape} does not fit a value of shape {x.shape}")
+    stride, dilation = _numbers(step, "strides", rank), _numbers(step, "dilations", rank)
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    padding = _pads(step, x.shape[2:], spans, stride, transposed)
+    return {"stride": stride, "padding": padding, "dilation": dilation, "groups": step.integer("group", 1)}
 
 
-def _arithmetic(step: Step) -> tuple[Result, Shape]:
-    """Add, Sub, Mul or Div of the moving value and a constant, either way round where that is affine."""
-    c = exact_array(step.constant(1 - step.moving))
-    shape = broadcast(step.shape, c.shape)
-    if math.prod(shape) != math.prod(step.shape):
-        raise LoadError(
-            f"a constant of shape {c.shape} would turn the shape {step.shape} into {shape}; "
-            "only constants that keep the number of values are supported"
-        )
-    factor, offset = _affine(step, c)
-    factor, offset = (a.reshape(1) if a.size == 1 else _spread(a, shape) for a in (factor, offset))
-    return (Scale(factor, offset),), shape
+def _numbers(step: Step, name: str, rank: int) -> list[int]:
+    values = step.integers(name) or [1] * rank
+    if len(values) != rank or min(values) < 1:
+        raise LoadError(f"expected {rank} positive numbers as its attribute {name!r}, got {values}")
+    return values
 
 
-def _affine(step: Step, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if step.op == "Add":
-        return ONE, c
-    if step.op == "Sub":
-        return (ONE, np.negative(c)) if step.moving == 0 else (-ONE, c)
-    if step.op == "Mul":
-        return c, ZERO
-    if step.moving == 1:
-        raise LoadError("it divides by a value that depends on the input, which is not affine")
-    if not np.all(c != 0):
-        raise LoadError("it divides by zero")
-    return exact_array(np.asarray(1 / to_fractions(c))), ZERO
+def _pads(step: Step, image: Any, spans: list[int], stride: list[int], transposed: bool) -> list[tuple[int, int]]:
+    """(before, after) for every axis."""
+    auto, rank = step.text("auto_pad", "NOTSET"), len(spans)
+    if auto in ("NOTSET", "VALID"):
+        pads = step.integers("pads") if auto == "NOTSET" else None
+        pads = pads or [0] * (2 * rank)
+        if len(pads) != 2 * rank or min(pads) < 0:
+            raise LoadError(f"expected {2 * rank} paddings of at least 0, got {pads}")
+        return list(zip(pads[:rank], pads[rank:], strict=True))
+    if auto not in ("SAME_UPPER", "SAME_LOWER") or transposed:
+        raise LoadError(f"the padding {auto!r} is not supported here")
+    totals = [max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(image, stride, spans, strict=True)]
+    small = [(t // 2, t - t // 2) for t in totals]
+    return small if auto == "SAME_UPPER" else [(b, a) for a, b in small]
 
 
-def _times(c: np.ndarray, factor: float) -> np.ndarray:
-    return c if factor == 1 else exact_array(np.asarray(to_fractions(c) * to_exact(factor)))
+def _each(x: Value, layer: Callable[[Value], Value]) -> Value:
+    """A layer on every entry of the batch axis."""
+    results = [layer(x.reshape(*x.shape[1:]) if x.shape[0] == 1 else x[k]) for k in range(x.shape[0])]
+    if len(results) == 1:
+        return results[0].reshape(1, *results[0].shape)
+    return gather(results, np.stack(side_by_side(results)))
 
 
-def _spread(c: np.ndarray, shape: Shape) -> np.ndarray:
-    """The constant for every value of `shape`, flattened."""
-    return np.broadcast_to(c, shape).reshape(-1)
+def average_pool(step: Step) -> Value:
+    """AveragePool."""
+    x, kernel = step.value(0), step.integers("kernel_shape")
+    if not kernel or len(kernel) != x.ndim - 2:
+        raise LoadError(f"expected a kernel for the {x.ndim - 2} axes of an image, got {kernel}")
+    if any(d != 1 for d in step.integers("dilations") or []):
+        raise LoadError("its attribute 'dilations' is not supported")
+    stride = _numbers(step, "strides", len(kernel))
+    pads = _pads(step, x.shape[2:], kernel, stride, False)
+    count, ceil = bool(step.integer("count_include_pad", 0)), bool(step.integer("ceil_mode", 0))
+    return _each(x, lambda v: layers.average_pool(v, kernel, stride, pads, count, ceil))
 
 
-def _activation(step: Step) -> tuple[Result, Shape]:
-    return (Tanh() if step.op == "Tanh" else Sigmoid(),), step.shape
+def global_average_pool(step: Step) -> Value:
+    """GlobalAveragePool."""
+    x = step.value(0)
+    return x.mean(list(range(2, x.ndim)), keep=True)
 
 
-OPERATORS: dict[str, Callable[[Step], tuple[Result, Shape]]] = {
-    "Add": _arithmetic,
-    "Div": _arithmetic,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "Mul": _arithmetic,
-    "Sigmoid": _activation,
-    "Sub": _arithmetic,
-    "Tanh": _activation,
-}
+def batch_norm(step: Step) -> Value:
+    """BatchNormalization at inference; its factor is rounded to a double."""
+    if step.integer("training_mode", 0) or not step.integer("spatial", 1):
+        raise LoadError("it is in training mode or not spatial; export the network with eval()")
+    weight, bias, mean, variance = (step.weights(k) for k in range(1, 5))
+    eps = step.number("epsilon", 1e-5)
+    return _each(step.value(0), lambda v: layers.batch_norm(v, mean, variance, weight, bias, eps))
 
 
-def merged(layers: Result) -> Result:
-    """The layers with every offset that directly follows a matrix without bias made its bias (MatMul, Add)."""
-    result: list[Layer] = []
-    for layer in layers:
-        last = result[-1] if result else None
-        if isinstance(last, Dense) and isinstance(layer, Scale) and not last.bias.any() and (layer.factor == 1).all():
-            result[-1] = Dense(last.weight, _spread(layer.offset, last.bias.shape))
-        else:
-            result.append(layer)
-    return tuple(result)
+def instance_norm(step: Step) -> Value:
+    """InstanceNormalization."""
+    eps = step.number("epsilon", 1e-5)
+    return _each(step.value(0), lambda v: layers.instance_norm(v, step.weights(1), step.weights(2), eps))
+
+
+def group_norm(step: Step) -> Value:
+    """GroupNormalization: scale and bias per channel (opset 21), or per group (opset 18)."""
+    x, groups, eps = step.value(0), step.integer("num_groups", 0), step.number("epsilon", 1e-5)
+    scale, bias = step.weights(1), step.weights(2)
+    if groups < 1 or x.shape[1] % groups or scale.size not in (groups, x.shape[1]):
+        raise LoadError(f"{groups} groups and {scale.size} factors do not fit {x.shape[1]} channels")
+    scale, bias = (np.repeat(a, x.shape[1] // a.size) for a in (scale, bias))
+    return _each(x, lambda v: layers.group_norm(v, groups, scale, bias, eps))
+
+
+def layer_norm(step: Step) -> Value:
+    """LayerNormalization; its optional statistics are not given."""
+    x = step.value(0)
+    axis = axis_of(step.integer("axis", -1), x.ndim)
+    return layers.layer_norm(x, x.ndim - axis, step.optional(1), step.optional(2), step.number("epsilon", 1e-5))
+
+
+def rms_norm(step: Step) -> Value:
+    """RMSNormalization."""
+    x = step.value(0)
+    axis = axis_of(step.integer("axis", -1), x.ndim)
+    return layers.rms_norm(x, x.ndim - axis, step.optional(1), step.number("epsilon", 1e-5))
+
+
+def recurrent(step: Step) -> list[Value | None]:
+    """LSTM, GRU, RNN over (T, 1, n): Y (T, directions, 1, H), the last h and, for an LSTM, the last c."""
+    kind, direction = step.op, step.text("direction", "forward")
+    x, w, r = step.value(0), step.weights(1), step.weights(2)
+    count = 2 if direction == "bidirectional" else 1
+    directions = ("forward", "reverse", "bidirectional")
+    if step.integer("layout", 0) or x.ndim != 3 or x.shape[1] != 1 or direction not in directions:
+        raise LoadError(f"expected a sequence (T, 1, n) in layout 0, got the shape {x.shape}")
+    if w.ndim != 3 or r.ndim != 3 or w.shape[0] != count or r.shape[:2] != w.shape[:2]:
+        raise LoadError(f"weights of shapes {w.shape} and {r.shape} do not fit the direction {direction!r}")
+    _check_plain(step, kind, count, x.shape[0])
+    hidden = r.shape[2]
+    cells = [_cell(step, kind, k, w, r, hidden) for k in range(count)]
+    states = [_state(step, place, count, hidden) for place in (5, 6)]
+    rows = x.reshape(x.shape[0], x.shape[2])
+    rows = rows[::-1] if direction == "reverse" else rows
+    if kind == "LSTM":
+        run = layers.lstm(rows, [cells], *states)
+    elif kind == "GRU":
+        run = layers.gru(rows, [cells], states[0], reset_after=bool(step.integer("linear_before_reset", 0)))
+    else:
+        run = layers.rnn(rows, [cells], states[0])
+    y = run.output[::-1] if direction == "reverse" else run.output
+    y = y.reshape(x.shape[0], count, 1, hidden)
+    ends = [None if v is None else v.reshape(count, 1, hidden) for v in (run.hidden, run.cells)]
+    return [y, *ends] if kind == "LSTM" else [y, ends[0]]
+
+
+def _check_plain(step: Step, kind: str, count: int, length: int) -> None:
+    activations = step.attributes.get("activations") or [name.encode() for name in DEFAULTS[kind] * count]
+    names = tuple(a.decode("utf-8", "replace") if isinstance(a, bytes) else str(a) for a in activations)
+    if names != DEFAULTS[kind] * count:
+        raise LoadError(f"expected the activations {DEFAULTS[kind]}, got {names}")
+    if step.integer("input_forget", 0) or step.has(7):
+        raise LoadError("peepholes and coupled gates are not supported")
+    if step.has(4) and (step.constant(4) != length).any():
+        raise LoadError(f"expected sequences of the full length {length}")
+
+
+def _cell(step: Step, kind: str, k: int, w: np.ndarray, r: np.ndarray, hidden: int) -> Cell:
+    order, gates = GATES[kind], len(GATES[kind])
+    if w.shape[1] != gates * hidden:
+        raise LoadError(f"expected weights of {gates} gates for {hidden} hidden units, got the shape {w.shape}")
+    arranged = lambda a: np.concatenate([a[g * hidden : (g + 1) * hidden] for g in order])  # noqa: E731
+    biases: tuple[Any, Any] = (None, None)
+    if step.has(3):
+        b = step.weights(3)
+        if b.shape != (len(w), 2 * gates * hidden):
+            raise LoadError(f"expected biases of shape {(len(w), 2 * gates * hidden)}, got {b.shape}")
+        biases = (arranged(b[k, : gates * hidden]), arranged(b[k, gates * hidden :]))
+    return Cell(arranged(w[k]), arranged(r[k]), *biases)
+
+
+def _state(step: Step, place: int, count: int, hidden: int) -> Any:
+    if not step.has(place):
+        return None
+    state = step.operand(place)
+    if state.shape != (count, 1, hidden):
+        raise LoadError(f"expected an initial state of shape {(count, 1, hidden)}, got {state.shape}")
+    return step.weights(place)[:, 0] if isinstance(state, np.ndarray) else step.value(place).reshape(count, hidden)

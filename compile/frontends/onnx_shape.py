@@ -1,191 +1,199 @@
-"""ONNX nodes that keep the numbers and their order, and what all operators see of a node.
+"""ONNX nodes that only move, repeat or leave out entries.
 
-Source: https://onnx.ai/onnx/operators/
+Each is a function of arrays: of the data itself where it is constant, and of the places of the entries where it
+depends on the network's input. Source: https://onnx.ai/onnx/operators/
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from onnx import TensorProto
 
+from compile.build import gather, side_by_side
+from compile.frontends.onnx_step import FLOATS, Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
+from compile.value import Value
 from gpac.errors import LoadError
 
-Shape: TypeAlias = tuple[int, ...]
-LARGEST_VALUE = 2**24
-"""Numbers in one value; an image of 2000 x 2000 in colour fits."""
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+Moved: TypeAlias = np.ndarray | list[np.ndarray]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One node as its operator sees it.
-
-    `inputs` are constants, and None at an absent input and at `moving`, the place of the one that depends
-    on the network's input (-1 if none does); `shape` is the shape of the first input, or of the moving one.
-    """
-
-    op: str
-    inputs: tuple[np.ndarray | None, ...]
-    moving: int
-    shape: Shape
-    attributes: dict[str, Any]
-
-    def constant(self, place: int) -> np.ndarray:
-        """The constant at `place`, counted from 0."""
-        value = self.inputs[place] if place < len(self.inputs) else None
-        if value is None:
-            raise LoadError(f"expected a constant as its input {place + 1}")
-        return value
-
-    def has(self, place: int) -> bool:
-        """Whether there is a constant at `place`."""
-        return place < len(self.inputs) and self.inputs[place] is not None
-
-    def integer(self, name: str, default: int) -> int:
-        """An integer attribute."""
-        value = self.attributes.get(name, default)
-        if not isinstance(value, int):
-            raise LoadError(f"expected an integer as its attribute {name!r}, got {value!r:.60}")
-        return value
-
-    def number(self, name: str, default: float) -> float:
-        """A real attribute."""
-        value = self.attributes.get(name, default)
-        if not isinstance(value, (int, float)):
-            raise LoadError(f"expected a number as its attribute {name!r}, got {value!r:.60}")
-        return value
-
-    def integers(self, name: str, place: int) -> list[int] | None:
-        """Integers given as an attribute (old opsets) or as the input at `place`; None if neither is there."""
-        value = self.attributes.get(name)
-        if value is None and self.has(place):
-            value = self.constant(place)
-            if value.dtype.kind not in "iu" or value.ndim > 1:
-                raise LoadError(f"expected a list of integers as its input {place + 1}")
-            value = value.reshape(-1).tolist()
-        if value is not None and not (isinstance(value, list) and all(isinstance(i, int) for i in value)):
-            raise LoadError(f"expected a list of integers as its attribute {name!r}, got {value!r:.60}")
-        return value
+def move(step: Step) -> Operand | list[Operand]:
+    """The result of a node in `MOVES`, on constants or on values."""
+    joined = step.op == "Concat"
+    operands = [step.operand(k) for k in range(len(step.inputs))] if joined else [step.operand(0)]
+    arrays = [v for v in operands if isinstance(v, np.ndarray)]
+    if len(arrays) == len(operands):
+        return MOVES[step.op](step, arrays)  # type: ignore[return-value]
+    values = [v if isinstance(v, np.ndarray) else step.value(k) for k, v in enumerate(operands)]
+    moved = MOVES[step.op](step, side_by_side(values))
+    fill = float(step.constant(2)) if step.op == "Pad" and step.has(2) else step.number("value", 0.0)
+    if isinstance(moved, list):
+        return [gather(values, m, fill) for m in moved]
+    if len(values) == 1 and np.array_equal(moved.reshape(-1), np.arange(values[0].size)):
+        value = values[0]
+        assert isinstance(value, Value)
+        return value.reshape(*moved.shape)
+    return gather(values, moved, fill)
 
 
-def broadcast(first: Shape, second: Shape) -> Shape:
-    """The shape of an operation entry by entry on two shapes."""
-    try:
-        shape = tuple(np.broadcast_shapes(first, second))
-    except ValueError:
-        raise LoadError(f"the shapes {first} and {second} do not go together") from None
-    check_size(shape)
-    return shape
+def _same(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    return x[0]
 
 
-def check_size(shape: Shape) -> None:
-    """Raise `LoadError` for a value without numbers, or with absurdly many."""
-    if not 0 < math.prod(shape) <= LARGEST_VALUE:
-        raise LoadError(f"the shape {shape} has {math.prod(shape)} numbers, expected between 1 and {LARGEST_VALUE}")
-
-
-def _same(step: Step) -> Shape:
-    return step.shape
-
-
-def _dropout(step: Step) -> Shape:
+def _dropout(step: Step, x: list[np.ndarray]) -> np.ndarray:
     if step.has(2) and step.constant(2).any():
         raise LoadError("it is in training mode; export the network with eval()")
-    return step.shape
+    return x[0]
 
 
-def _flatten(step: Step) -> Shape:
-    axis = step.integer("axis", 1)
-    if not -len(step.shape) <= axis <= len(step.shape):
-        raise LoadError(f"the axis {axis} does not exist in the shape {step.shape}")
-    axis += len(step.shape) if axis < 0 else 0
-    return math.prod(step.shape[:axis]), math.prod(step.shape[axis:])
-
-
-def _reshape(step: Step) -> Shape:
-    wanted = step.integers("shape", 1)
-    if wanted is None:
-        raise LoadError("its new shape is not a constant")
-    copy_zero = not step.integer("allowzero", 0)
-    known = [step.shape[k] if n == 0 and copy_zero and k < len(step.shape) else n for k, n in enumerate(wanted)]
-    rest = math.prod(n for n in known if n != -1)
-    if known.count(-1) == 1 and rest:
-        known[known.index(-1)] = math.prod(step.shape) // rest
-    if min(known, default=1) < 0 or math.prod(known) != math.prod(step.shape):
-        raise LoadError(
-            f"a value of shape {step.shape} cannot take the shape {tuple(wanted)}; "
-            "a batch must be exported as 1 or symbolic"
-        )
-    return tuple(known)
-
-
-def _squeeze(step: Step) -> Shape:
-    axes = step.integers("axes", 1)
-    rank = len(step.shape)
-    dropped = {k for k in range(rank) if step.shape[k] == 1} if axes is None else {axis_of(a, rank) for a in axes}
-    if any(step.shape[k] != 1 for k in dropped):
-        raise LoadError(f"the axes {sorted(dropped)} of the shape {step.shape} are not all of size 1")
-    return tuple(n for k, n in enumerate(step.shape) if k not in dropped)
-
-
-def _unsqueeze(step: Step) -> Shape:
-    axes = step.integers("axes", 1)
-    if axes is None:
-        raise LoadError("its axes are not constants")
-    rank = len(step.shape) + len(axes)
-    places = {axis_of(a, rank) for a in axes}
-    if len(places) != len(axes):
-        raise LoadError(f"its axes {axes} name one axis twice")
-    sizes = iter(step.shape)
-    return tuple(1 if k in places else next(sizes) for k in range(rank))
-
-
-def axis_of(axis: int, rank: int) -> int:
-    """An axis counted from 0, given as ONNX does (negative from the end)."""
-    if not -rank <= axis < rank:
-        raise LoadError(f"the axis {axis} does not exist in a value with {rank} axes")
-    return axis % rank
-
-
-def permutation(step: Step) -> list[int]:
-    """The axes of a Transpose, in their new order."""
-    rank = len(step.shape)
-    order = step.integers("perm", len(step.inputs))
-    order = list(range(rank))[::-1] if order is None else order
-    if sorted(order) != list(range(rank)):
-        raise LoadError(f"expected a permutation of {rank} axes, got {order}")
-    return order
-
-
-def _transpose(step: Step) -> Shape:
-    order = permutation(step)
-    long = [k for k in order if step.shape[k] != 1]
-    if long != sorted(long):
-        raise LoadError("it changes the order of values that depend on the input, which is not supported")
-    return tuple(step.shape[k] for k in order)
-
-
-def _cast(step: Step) -> Shape:
+def _cast(step: Step, x: list[np.ndarray]) -> np.ndarray:
     to = step.integer("to", 0)
     if to not in FLOATS:
         raise LoadError(f"it turns real values into {type_name(to)}; only float types are supported")
-    return step.shape
+    return x[0]
 
 
-# operator: Step -> the new shape
-RESHAPERS: dict[str, Callable[[Step], Shape]] = {
+def _flatten(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    axis, shape = step.integer("axis", 1), x[0].shape
+    if not -len(shape) <= axis <= len(shape):
+        raise LoadError(f"the axis {axis} does not exist in the shape {shape}")
+    axis += len(shape) if axis < 0 else 0
+    return x[0].reshape(math.prod(shape[:axis]), math.prod(shape[axis:]))
+
+
+def _reshape(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    wanted, shape = step.integers("shape", 1), x[0].shape
+    if wanted is None:
+        raise LoadError("its new shape is not a constant")
+    copy_zero = not step.integer("allowzero", 0)
+    known = [shape[k] if n == 0 and copy_zero and k < len(shape) else n for k, n in enumerate(wanted)]
+    rest = math.prod(n for n in known if n != -1)
+    if known.count(-1) == 1 and rest:
+        known[known.index(-1)] = x[0].size // rest
+    if min(known, default=1) < 0 or math.prod(known) != x[0].size:
+        raise LoadError(
+            f"a value of shape {shape} cannot take the shape {tuple(wanted)}; a batch must be exported as 1 or symbolic"
+        )
+    return x[0].reshape(known)
+
+
+def _squeeze(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    shape = x[0].shape
+    axes = step.axes("axes", 1, len(shape))
+    dropped = {k for k, n in enumerate(shape) if n == 1} if axes is None else set(axes)
+    if any(shape[k] != 1 for k in dropped):
+        raise LoadError(f"the axes {sorted(dropped)} of the shape {shape} are not all of size 1")
+    return x[0].reshape([n for k, n in enumerate(shape) if k not in dropped])
+
+
+def _unsqueeze(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    given = step.integers("axes", 1)
+    if given is None:
+        raise LoadError("its axes are not constants")
+    axes = step.axes("axes", 1, x[0].ndim + len(given)) or []
+    return np.expand_dims(x[0], tuple(axes))
+
+
+def _transpose(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    order = step.integers("perm")
+    order = list(range(x[0].ndim))[::-1] if order is None else order
+    if sorted(order) != list(range(x[0].ndim)):
+        raise LoadError(f"expected a permutation of {x[0].ndim} axes, got {order}")
+    return x[0].transpose(order)
+
+
+def _concat(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    axis = axis_of(step.integer("axis", 0), x[0].ndim)
+    check_size((sum(part.size for part in x),))
+    return np.concatenate(x, axis=axis)
+
+
+def _slice(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    starts, ends = step.integers("starts", 1) or [], step.integers("ends", 2) or []
+    axes = step.axes("axes", 3, x[0].ndim)
+    axes = list(range(len(starts))) if axes is None else axes
+    strides = step.integers("steps", 4) or [1] * len(starts)
+    slices = [slice(None)] * x[0].ndim
+    for start, end, axis, stride in zip(starts, ends, axes, strides, strict=True):
+        n = x[0].shape[axis_of(axis, x[0].ndim)]
+        below = end < -n and stride < 0  # an end before the first entry, going backwards
+        slices[axis] = slice(start, None if below else end, stride)
+    return x[0][tuple(slices)]
+
+
+def _gather(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    index = step.constant(1)
+    if index.dtype.kind not in "iu":
+        raise LoadError("expected integers as its input 2")
+    axis = axis_of(step.integer("axis", 0), x[0].ndim)
+    check_size((max(1, x[0].size // x[0].shape[axis]), index.size))
+    return np.asarray(np.take(x[0], index, axis=axis))
+
+
+def _split(step: Step, x: list[np.ndarray]) -> list[np.ndarray]:
+    axis = axis_of(step.integer("axis", 0), x[0].ndim)
+    sizes = step.integers("split", 1)
+    if sizes is None:
+        count, n = step.integer("num_outputs", 0) or step.integer("outputs", 1), x[0].shape[axis]
+        each = -(-n // max(count, 1))
+        sizes = [min(each, n - each * k) for k in range(count)]
+    if sum(sizes) != x[0].shape[axis] or min(sizes) < 1:
+        raise LoadError(f"cannot split {x[0].shape[axis]} entries into {sizes}")
+    return np.split(x[0], np.cumsum(sizes)[:-1], axis=axis)
+
+
+def _expand(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    wanted = step.integers("shape", 1)
+    if wanted is None or min(wanted, default=1) < 0:
+        raise LoadError("its new shape is not a constant of sizes")
+    return np.broadcast_to(x[0], broadcast(x[0].shape, tuple(wanted)))
+
+
+def _tile(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    counts = step.integers("repeats", 1)
+    if counts is None or len(counts) != x[0].ndim:
+        raise LoadError("expected the number of repeats for every axis as its input 2")
+    check_size((x[0].size, *counts))
+    return np.tile(x[0], counts)
+
+
+def _pad(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    pads, mode = step.integers("pads", 1), step.text("mode", "constant")
+    axes = step.axes("axes", 3, x[0].ndim)
+    axes = list(range(x[0].ndim)) if axes is None else axes
+    if pads is None or len(pads) != 2 * len(axes) or min(pads) < 0:
+        raise LoadError(f"expected two paddings of at least 0 for every axis, got {pads}")
+    if mode not in ("constant", "reflect", "edge"):
+        raise LoadError(f"expected the mode constant, reflect or edge, got {mode!r}")
+    width = [(0, 0)] * x[0].ndim
+    for k, axis in enumerate(axes):
+        width[axis] = (pads[k], pads[k + len(axes)])
+    check_size(tuple(n + a + b for n, (a, b) in zip(x[0].shape, width, strict=True)))
+    if mode != "constant":
+        return np.pad(x[0], width, mode=mode)  # type: ignore[call-overload]
+    fill = -1 if step.moves else (step.constant(2) if step.has(2) else 0)
+    return np.pad(x[0], width, constant_values=fill)
+
+
+MOVES: dict[str, Callable[[Step, list[np.ndarray]], Moved]] = {
     "Cast": _cast,
+    "CastLike": _same,
+    "Concat": _concat,
     "Dropout": _dropout,
+    "Expand": _expand,
     "Flatten": _flatten,
+    "Gather": _gather,
     "Identity": _same,
+    "Pad": _pad,
     "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
     "Squeeze": _squeeze,
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }

@@ -43,8 +43,10 @@ KINDS: dict[int, _Kind] = {
 }
 
 
-def read_tensor(tensor: TensorProto, folder: Path) -> np.ndarray:
+def read_tensor(tensor: TensorProto, folder: Path, masks: bool = False) -> np.ndarray:
     """The values of `tensor`; external data is looked for in `folder` and never outside it.
+
+    With `masks`, entries may be -inf.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def read_tensor(tensor: TensorProto, folder: Path) -> np.ndarray:
             f"the tensor {tensor.name!r} has {values.size} values, expected {math.prod(shape)} for its shape {shape}"
         )
     values = values.reshape(shape)
-    _check_finite(values, tensor.name)
+    _check_finite(values, tensor.name, masks)
     return values
 
 
@@ -152,7 +154,8 @@ def _bytes(name: str, entries: dict[str, str], key: str, default: int) -> int:
     return int(text)
 
 
-def _check_finite(values: np.ndarray, name: str) -> None:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        where = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
+def _check_finite(values: np.ndarray, name: str, masks: bool) -> None:
+    bad = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(0, dtype=bool)
+    if bad.any() and not (masks and np.isneginf(values[bad]).all()):
+        where = [int(i) for i in np.argwhere(bad)[0]]
         raise NumberError(f"expected finite numbers, the tensor {name!r} has {values[tuple(where)]} at {where}")

@@ -19,11 +19,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from compile.network import Dense, Layer, Network, Sigmoid, Tanh
+from compile.network import Network
+from compile.operations import Affine, Operation, Sigmoid, Tanh
 from gpac.errors import LoadError, NumberError
 
 KEYS = ("weights", "offsets", "activations")
-ACTIVATIONS: dict[str, tuple[Layer, ...]] = {"tanh": (Tanh(),), "sigmoid": (Sigmoid(),), "linear": ()}
+ACTIVATIONS: dict[str, tuple[Operation, ...]] = {"tanh": (Tanh(),), "sigmoid": (Sigmoid(),), "linear": ()}
 NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
 DEEPEST = 5
@@ -45,7 +46,7 @@ def read_verisig(path: Path) -> Network:
         If a number is NaN or infinite.
     """
     tables = _tables(_parse(path.read_bytes()))
-    layers: list[Layer] = []
+    layers: list[Operation] = []
     size = width = 0
     for k in sorted(tables["weights"]):
         dense = _dense(k, tables["weights"][k], tables["offsets"][k])
@@ -123,7 +124,7 @@ def _by_layer(key: str, table: Any) -> ByLayer:
     return numbers
 
 
-def _dense(k: int, rows: Any, offsets: Any) -> Dense:
+def _dense(k: int, rows: Any, offsets: Any) -> Affine:
     if not isinstance(rows, list) or not rows:
         raise LoadError(f"expected a list of rows as the weights of layer {k}, got {_shown(rows)}")
     parsed = [_numbers(f"row {r} of the weights of layer {k}", row) for r, row in enumerate(rows, 1)]
@@ -135,7 +136,7 @@ def _dense(k: int, rows: Any, offsets: Any) -> Dense:
     bias = _numbers(f"the offsets of layer {k}", offsets)
     if len(bias) != len(rows):
         raise LoadError(f"the offsets of layer {k} are {len(bias)} numbers, expected {len(rows)}, one for each row")
-    return Dense(np.array(parsed, dtype=np.float64), np.array(bias, dtype=np.float64))
+    return Affine((np.array(parsed, dtype=np.float64),), np.array(bias, dtype=np.float64))
 
 
 def _numbers(what: str, texts: Any) -> list[float]:
@@ -154,7 +155,7 @@ def _number(what: str, position: int, text: Any) -> float:
     raise NumberError(f"expected a finite number at position {position} of {what}, got {_shown(text)}")
 
 
-def _activation(k: int, name: Any) -> tuple[Layer, ...]:
+def _activation(k: int, name: Any) -> tuple[Operation, ...]:
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
         raise LoadError(
             f"the activation {_shown(name)} of layer {k} is not supported; supported are Tanh, Sigmoid and Linear"

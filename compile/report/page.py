@@ -110,7 +110,8 @@ def _agreement(result: Report) -> list[str]:
         "Digits lost: decimal digits of float64's 16 that the largest error, against the network's exact outputs "
         "in ball arithmetic, has cost."
     )
-    return ["<h2>Agreement with the network</h2>", _table(head, rows), f"<p>{note}</p>"]
+    missing = [f"<p>{name} was not run: {escape(reason)}.</p>" for name, reason in result.left_out.items()]
+    return ["<h2>Agreement with the network</h2>", _table(head, rows), f"<p>{note}</p>", *missing]
 
 
 def _cost(result: Report) -> list[str]:
@@ -205,8 +206,8 @@ def _bits(result: Report) -> list[str]:
 
 def _notes(result: Report) -> str:
     return (
-        "<h2>How to read this</h2><p>Every activation is a polynomial differential equation: u = tanh(z) and "
-        "d = 1 - u² obey du = d dz, dd = -2u du. Homotopy switches input and offsets on along t from 0 to 1; "
-        "sequential runs layer after layer; relaxation lets all layers settle at once and stops when its proven "
-        f"bound says so. Made in {result.seconds:.1f} s.</p>"
+        "<h2>How to read this</h2><p>Every activation is a polynomial differential equation; for instance "
+        "u = tanh(z) and d = 1 - u² obey du = d dz, dd = -2u du. Homotopy switches input and offsets on along t "
+        "from 0 to 1; sequential runs layer after layer; relaxation lets all layers settle at once and stops when "
+        f"its proven bound says so. Made in {result.seconds:.1f} s.</p>"
     )

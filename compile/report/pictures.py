@@ -51,7 +51,7 @@ def trajectories(result: Report) -> Any:
     """One panel per scheme; a relaxation shows the distance from the exact outputs."""
     figure = _figure(9.6, 3.3)
     exact = np.array([float(m) for m in result.exact.mid])
-    for axis, scheme in zip(figure.subplots(1, len(result.schemes)), result.schemes, strict=True):
+    for axis, scheme in zip(figure.subplots(1, len(result.schemes), squeeze=False)[0], result.schemes, strict=True):
         times, values = _along_time(scheme, result.samples.x[0])
         if scheme.program.program.claim == "limit":
             values = np.maximum(np.abs(values - exact), 1e-17)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from gpac.circuit import Circuit
 from gpac.complexity import Measurement, measure
-from gpac.errors import GpacError
+from gpac.errors import CircuitError, GpacError, NumberError
 from gpac.schedule import Schedule
 from gpac.solver import Solution, Status, solve
 from gpac.verify import Answer, Proof, prove
@@ -32,6 +32,8 @@ SCHEMES: dict[str, Callable[[Network], Circuit | Schedule]] = {
 TOL = 1e-14
 JUDGED = 20
 """Inputs on which float64 is held against exact outputs."""
+LONGEST = 1000.0
+"""Time for which a relaxation is still run; bounds of deep networks with products can ask for much more."""
 PROVABLE = 256
 """States up to which schemes are proven whose states all hang together."""
 PROOF_SECONDS = 60.0
@@ -80,6 +82,7 @@ class Report:
     exact: Enclosure
     schemes: tuple[SchemeResult, ...]
     seconds: float
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15, step: Step | None = None) -> Report:
@@ -106,7 +109,10 @@ def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15,
     told("evaluating the network in ball arithmetic", 0.0)
     exact = _exact_outputs(network, samples.x[:JUDGED], told)
     judged = np.array([[float(m) for m in e.mid] for e in exact])
-    results = tuple(_scheme(name, network, samples, outputs, judged, digits, told) for name in SCHEMES)
+    left_out = {name: reason for name in SCHEMES if (reason := _obstacle(name, network, samples.x[0]))}
+    results = tuple(
+        _scheme(name, network, samples, outputs, judged, digits, told) for name in SCHEMES if name not in left_out
+    )
     return Report(
         network,
         Path(file).name,
@@ -118,7 +124,20 @@ def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15,
         enclose_forward(network, samples.x[0], digits=digits + 5),
         results,
         clock.perf_counter() - begin,
+        left_out,
     )
+
+
+def _obstacle(name: str, network: Network, x: np.ndarray) -> str:
+    """Why a scheme is not run on a network; empty if it is."""
+    try:
+        limit = SCHEMES[name](network).program.limit
+    except (NumberError, CircuitError) as error:
+        return str(error)
+    horizon = 0.0 if limit is None else limit.time({"x": x}, TOL)
+    if horizon <= LONGEST:
+        return ""
+    return f"its proven bound asks for a time of {horizon:.3g}, more than {LONGEST:g}"
 
 
 def _exact_outputs(network: Network, x: np.ndarray, told: Step) -> list[Enclosure]:
@@ -207,6 +226,7 @@ def figures(result: Report) -> dict[str, Any]:
         "forward_digits_lost": result.forward_digits_lost,
         "exact_outputs_of_first_input": [b.str(result.digits + 3, radius=True) for b in result.exact.balls],
         "seconds": result.seconds,
+        "left_out": result.left_out,
         "schemes": {scheme.name: _scheme_figures(scheme) for scheme in result.schemes},
     }
 

@@ -5,9 +5,9 @@ returns a wire whose value is sin(x(t)) for all t. Source of the systems: the ta
 J. Complexity 19 (2003) 644-664, and elementary calculus.
 """
 
-from .exponential import exp, log, power, reciprocal, sqrt
+from .exponential import exp, log, power, reciprocal, rsqrt, sqrt
 from .sigmoidal import sigmoid, tanh, tanh_pair
-from .trigonometric import arctan, cos, sin, tan
+from .trigonometric import arctan, cos, sin, sin_cos, tan
 
 __all__ = [
     "arctan",
@@ -16,8 +16,10 @@ __all__ = [
     "log",
     "power",
     "reciprocal",
+    "rsqrt",
     "sigmoid",
     "sin",
+    "sin_cos",
     "sqrt",
     "tan",
     "tanh",

@@ -30,14 +30,18 @@ def log(x: Wire) -> Wire:
     return integral(reciprocal(x), x, start("log", x), name="log")
 
 
-@carried("sqrt", domain="+", signs="+")
-def sqrt(x: Wire) -> Wire:
-    """sqrt(x) = x q with q = x^(-1/2): dq = -q^3/2 dx, for an x proven or declared positive."""
+@carried("reciprocal_sqrt", domain="+", signs="+")
+def rsqrt(x: Wire) -> Wire:
+    """x^(-1/2): dq = -q^3/2 dx, for an x proven or declared positive."""
     q = wire("rsqrt", x.size)
     cube = product(product(q, q), q)
-    root = integral(linear([(-to_exact(0.5), cube)]), x, start("reciprocal_sqrt", x), name="rsqrt", signs="+")
-    q.define(root)
-    return integral(linear([(to_exact(0.5), root)]), x, start("sqrt", x), name="sqrt", signs="+")
+    return q.define(integral(linear([(-to_exact(0.5), cube)]), x, start("reciprocal_sqrt", x), name="rsqrt", signs="+"))
+
+
+@carried("sqrt", domain="+", signs="+")
+def sqrt(x: Wire) -> Wire:
+    """sqrt(x): ds = q/2 dx with q = x^(-1/2), for an x proven or declared positive."""
+    return integral(linear([(to_exact(0.5), rsqrt(x))]), x, start("sqrt", x), name="sqrt", signs="+")
 
 
 def power(x: Wire, exponent: Any) -> Wire:

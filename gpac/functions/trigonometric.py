@@ -6,7 +6,8 @@ from ..wire import Wire, integral, linear, product, wire
 from .start import carried, start
 
 
-def _sin_cos(x: Wire) -> tuple[Wire, Wire]:
+def sin_cos(x: Wire) -> tuple[Wire, Wire]:
+    """(sin(x), cos(x)) of a moving wire, one pair of integrators: ds = c dx, dc = -s dx."""
     s, c = wire("sin", x.size), wire("cos", x.size)
     cosine = c.define(integral(linear([(-1, s)]), x, start("cos", x), name="cos"))
     return s.define(integral(c, x, start("sin", x), name="sin")), cosine
@@ -15,13 +16,13 @@ def _sin_cos(x: Wire) -> tuple[Wire, Wire]:
 @carried("sin")
 def sin(x: Wire) -> Wire:
     """sin(x): ds = c dx, dc = -s dx."""
-    return _sin_cos(x)[0]
+    return sin_cos(x)[0]
 
 
 @carried("cos")
 def cos(x: Wire) -> Wire:
     """cos(x): ds = c dx, dc = -s dx."""
-    return _sin_cos(x)[1]
+    return sin_cos(x)[1]
 
 
 @carried("tan")

@@ -21,6 +21,9 @@ from .arithmetic import arithmetic
 LANES = 16
 """Trajectories per block: wide enough for matrix products, narrow enough for a single trajectory."""
 
+AT_ONCE = 64
+"""Blocks whose start values are made at a time: few enough to stay in a cache."""
+
 Array = Any
 
 
@@ -87,7 +90,7 @@ class Series:
         return self._place[self.circuit.source(wire)]
 
     def start(self, inputs: dict[str, Array], batch: int) -> Array:
-        """Start values of all integrators (dim, B) from inputs (size, B), a thousand blocks at a time."""
+        """Start values of all integrators (dim, B) from inputs (size, B)."""
         return self._at_start(inputs, batch, list(self.circuit.integrals))
 
     def still(self, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
@@ -97,21 +100,30 @@ class Series:
     def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
         """Values of wires at t = 0; of the other units only those that they need are looked at."""
         xp, num = self.xp, self.num
-        parts = [num.zeros((sum(w.size for w in wires), 0))]
-        needed = self._behind(wires)
-        for low in range(0, batch if wires else 0, 1024 * LANES):
-            count = min(batch - low, 1024 * LANES)
-            blocks = {n: num.each(partial(to_blocks, xp=xp), a[:, low : low + count]) for n, a in inputs.items()}
-            c = num.zeros((1, -(-count // LANES), self.width, LANES))
+        out, needed = num.zeros((sum(w.size for w in wires), batch)), self._behind(wires)
+        read = {w.key for w in needed if isinstance(w, Input)}
+        places, at = [], 0
+        for wire in wires:
+            if isinstance(wire, Integral) and not isinstance(wire.initial, Start):
+                out[at : at + wire.size] = self._column(wire.initial)
+            else:
+                places.append((at, wire))
+            at += wire.size
+        memory = num.zeros((1, min(AT_ONCE, -(-batch // LANES)), self.width, LANES))
+        for low in range(0, batch if places else 0, AT_ONCE * LANES):
+            count = min(batch - low, AT_ONCE * LANES)
+            blocks = {n: num.each(partial(to_blocks, xp=xp), inputs[n][:, low : low + count]) for n in read}
+            c = memory[:, : -(-count // LANES)]
             with np.errstate(all="ignore"):
                 for wire in needed:
                     if isinstance(wire, Integral):
                         c[0][:, self._place[wire]] = self._initial(wire, c)
                     else:
                         self._value(wire, c, blocks, None)
-            found = num.joined([c[0][:, self._place[w]] for w in wires], axis=1)
-            parts.append(num.each(partial(from_blocks, batch=count, xp=xp), found))
-        return num.joined(parts, axis=1) if wires else num.zeros((0, batch))
+            for at, wire in places:
+                found = num.each(partial(from_blocks, batch=count, xp=xp), c[0][:, self._place[wire]])
+                out[at : at + wire.size, low : low + count] = found
+        return out
 
     def _behind(self, wires: list[Wire]) -> list[Wire]:
         """The wires and what their values at t = 0 are made of, in the order of evaluation."""

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compile import enclose_forward, load
-from compile.network import Dense, Network, Scale
+from compile import Affine, Network, enclose_forward, load
 from gpac.exact import to_floats
 
 from .jobs import Bound, Job
@@ -33,10 +32,11 @@ def as_tanh(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     sigmoid(z) = (1 + tanh(z/2))/2: halves go into the weights exactly, into the offsets with one rounding.
     """
     arrays: dict[str, np.ndarray] = {}
-    scales = [layer for layer in network.layers if isinstance(layer, Scale)]
-    dense = [layer for layer in network.layers if isinstance(layer, Dense)]
-    for layer in scales:
-        x = x * to_floats(layer.factor) + to_floats(layer.offset)
+    affine = [layer for layer in network.layers if isinstance(layer, Affine)]
+    dense = [layer for layer in affine if layer.weight.ndim == 2]
+    for layer in affine:
+        if layer.weight.ndim < 2:  # numbers scaled before the first layer
+            x = x * to_floats(layer.weight) + to_floats(layer.bias)
     arrays["c"] = (x @ dense[0].weight.T + to_floats(dense[0].bias)) / 2
     for number, layer in enumerate(dense[1:], 2):
         half = 1 if number == len(dense) else 2  # the last layer ends in no neuron

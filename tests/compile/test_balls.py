@@ -6,14 +6,14 @@ import mpmath
 import numpy as np
 import pytest
 
-from compile import Network, Scale, Sigmoid, Tanh, dense, enclose_forward
+from compile import Affine, Network, Sigmoid, Tanh, dense, enclose_forward, scale
 from gpac import NumberError, ShapeError
-from gpac.exact import exact_array, to_fractions
+from gpac.exact import to_fractions
 
 
 def small() -> Network:
     rng = np.random.default_rng(4)
-    third = Scale(exact_array([Fraction(1, 3)]), exact_array([0.25]))
+    third = scale(Fraction(1, 3), 0.25)
     layers = [third, dense(rng.normal(size=(4, 3)), rng.normal(size=4)), Tanh()]
     return Network(3, [*layers, dense(rng.normal(size=(2, 4)), [0.1, 0.2]), Sigmoid()])
 
@@ -23,12 +23,12 @@ def by_mpmath(network: Network, x: list, digits: int) -> list:
         mp = mpmath.mp
         value = [mp.mpf(v.numerator) / v.denominator for v in x]
         for layer in network.layers:
-            if isinstance(layer, Scale):
-                f, o = to_fractions(layer.factor)[0], to_fractions(layer.offset)[0]
+            if isinstance(layer, Affine) and layer.weight.ndim == 0:
+                f, o = to_fractions(layer.weight)[()], to_fractions(layer.bias)[0]
                 value = [v * f.numerator / f.denominator + mp.mpf(o.numerator) / o.denominator for v in value]
-            elif isinstance(layer, Tanh):
+            elif layer == Tanh():
                 value = [mp.tanh(v) for v in value]
-            elif isinstance(layer, Sigmoid):
+            elif layer == Sigmoid():
                 value = [1 / (1 + mp.exp(-v)) for v in value]
             else:
                 rows = zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)

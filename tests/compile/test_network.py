@@ -5,15 +5,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 
-from compile import Dense, Network, Scale, Sigmoid, Tanh, dense, forward
-from compile.network import carried, chain
+from compile import Affine, Network, Node, Sigmoid, Tanh, dense, forward, scale
+from compile.network import carried
 from gpac import NumberError, ShapeError
-from gpac.exact import exact_array
 
 RNG = np.random.default_rng(2)
 A, a, B, b = RNG.normal(size=(4, 3)), RNG.normal(size=4), RNG.normal(size=(2, 4)), RNG.normal(size=2)
-THIRD = Scale(exact_array([Fraction(1, 3)]), exact_array([0.5, 0, -0.25]))
+THIRD = scale([Fraction(1, 3)], [0.5, 0, -0.25])
 
 
 def small() -> Network:
@@ -62,7 +62,7 @@ def test_counts_and_printing():
     assert (network.outputs, network.neurons, network.weights) == (2, 6, 4 * 3 + 4 + 2 * 4 + 2)
     assert repr(network) == "Network(3-4-2 sigmoid/tanh, 26 weights)"
     assert repr(Network(2, [dense([[1, 2]])])) == "Network(2-1 linear, 3 weights)"
-    assert [repr(layer) for layer in network.layers[:2]] == ["Scale(3 entries)", "Dense(3 -> 4)"]
+    assert [repr(layer) for layer in network.layers[:2]] == ["Affine(3)", "Affine(3 -> 4)"]
     assert len(repr(Network(300, [dense(np.ones((400, 300)))]))) < 80
 
 
@@ -73,31 +73,14 @@ def test_the_golden_network_has_37_parameters():
     assert (network.weights, network.neurons) == (37, 8)
 
 
-def test_chain_groups_linear_layers_before_each_activation():
-    one, two = dense(A, a), dense(B, b)
-    kinds = lambda layers: [(len(linear), type(act).__name__) for linear, act in chain(layers)]  # noqa: E731
-    assert kinds([THIRD, one, Tanh(), two]) == [(2, "Tanh"), (1, "NoneType")]
-    assert kinds([Tanh(), Sigmoid()]) == [(0, "Tanh"), (0, "Sigmoid")]
-    assert kinds([one, two]) == [(2, "NoneType")]
-    assert kinds([]) == [(0, "NoneType")]
-
-
 @pytest.mark.parametrize(
     ("layers", "kind", "message"),
     [
-        ([dense(B)], ShapeError, r"layer 1 of 'n', Dense\(4 -> 2\): expected a weight matrix with 3 columns"),
+        ([dense(B)], ShapeError, r"layer 1 of 'n', Affine\(4 -> 2\): expected a weight matrix with 3 columns"),
         ([dense(A), Tanh(), dense(A)], ShapeError, r"layer 3 of 'n'.*4 columns, got shape \(4, 3\)"),
-        ([Dense(A, np.zeros(3))], ShapeError, r"bias of shape \(4,\), got \(3,\)"),
-        pytest.param(
-            [Dense(A[0], np.zeros(1))],
-            ShapeError,
-            r"got shape \(3,\)",
-        ),
-        ([Scale(np.ones(2), np.zeros(1))], ShapeError, r"expected 1 or 3 numbers, got shape \(2,\)"),
-        (["tanh"], ShapeError, "expected Dense, Scale, Tanh or Sigmoid, got str"),
-        ([dense([[1, 2, np.nan]])], NumberError, r"layer 1.*got nan at weight\[0, 2\]"),
-        ([Dense(A, np.array([0, np.inf, 0, 0]))], NumberError, r"got inf at bias\[1\]"),
-        ([Scale(np.array([np.inf]), np.zeros(1))], NumberError, r"got inf at number\[0\]"),
+        ([dense(A, np.zeros(3))], ShapeError, r"bias of shape \(4,\), got \(3,\)"),
+        ([scale(np.ones(2))], ShapeError, r"expected 1 or 3 factors, got shape \(2,\)"),
+        (["tanh"], ShapeError, "expected an operation such as .*, got str"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -106,9 +89,30 @@ def test_a_layer_that_does_not_fit_is_named(layers, kind, message):
         Network(3, layers, "n")
 
 
-def test_biases_are_finite():
+def test_weights_are_finite_matrices():
     with pytest.raises(NumberError, match="NaN or inf"):
         dense([[1.0]], [np.nan])
+    with pytest.raises(NumberError, match=r"got nan at weight\[0, 2\]"):
+        dense([[1, 2, np.nan]])
+    with pytest.raises(NumberError, match=r"got inf at weight\[1, 0\]"):
+        dense(csr_matrix([[0, 1.0], [np.inf, 0]]))
+    with pytest.raises(NumberError, match="NaN or inf"):
+        scale(np.inf)
+    with pytest.raises(ShapeError, match=r"expected a weight matrix \(m, n\), got shape \(3,\)"):
+        dense(A[0])
+
+
+def test_a_node_reads_earlier_values_and_every_value_is_read():
+    add = Affine((np.array(1.0), np.array(1.0)), 0)
+    with pytest.raises(ShapeError, match="expected 2 inputs, got 1"):
+        Network(3, [Tanh(), Node(add, (0,))])
+    with pytest.raises(ShapeError, match="among the values 0 to 1 before it, got 2"):
+        Network(3, [Tanh(), Node(add, (0, 2))])
+    with pytest.raises(ShapeError, match="layer 1 of 'network', Tanh: nothing reads its value"):
+        Network(3, [Tanh(), Node(Sigmoid(), (0,))])
+    skip = Network(3, [Tanh(), Node(add, (0, 1))])
+    x = RNG.normal(size=(2, 3))
+    assert_array_equal(forward(skip, x), np.tanh(x) + x)
 
 
 @pytest.mark.parametrize("x", [np.zeros(2), np.zeros((5, 2)), np.zeros((2, 3, 1, 2)), 1.0], ids=np.shape)

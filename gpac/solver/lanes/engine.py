@@ -27,13 +27,14 @@ from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, S
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
 TURN_SECONDS = 0.02
 """How long compiled code runs before it looks up: for Ctrl-C, the clock and progress."""
+FIRST_TURNS = 256
 MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
 FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
 PARTS = 8
 """Parts of the queue for each thread: who is done early takes another."""
-PART = 64
+PART = 256
 """Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
 
 
@@ -78,7 +79,7 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     width, count = registers()
     per_lane = 8 * parts * stride * (recurrences.series_size + recurrences.rates_size)
     many = next((n for n in (4, 2) if n * width * per_lane <= FIRST_CACHE), 1)
-    return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many)
+    return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many, 8 // many)
 
 
 class LaneEngine:
@@ -172,14 +173,14 @@ class LaneEngine:
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
         steps, fate = queue["counts"].T
         states, parameters = self._unpacked(queue["state"]), self._unpacked(queue["parameters"])
-        start = np.abs(leading(batch.state)).max(axis=0, initial=0.0)
         code = np.full(len(steps), crew.stop or STOPPED)
         for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS)):
             code[met] = meaning
         stuck = np.flatnonzero(fate == STUCK)
         with np.errstate(invalid="ignore"):
             size = np.abs(leading(states)[stuck]).max(axis=1, initial=0.0)
-            grown = ~(size < 1e3 * np.maximum(1.0, start[stuck]))
+            start = np.abs(leading(batch.state)[:, stuck]).max(axis=0, initial=1.0)
+            grown = ~(size < 1e3 * start)
         code[stuck] = np.where(grown, BLOW_UP, UNDERFLOW)
         length, space = queue["figures"].T
         readings = self._watched(self._unpacked(queue["readings"]), parameters)
@@ -192,7 +193,7 @@ class LaneEngine:
             steps,
             steps * float(self.order),
             length if self.settings.length else np.full(len(length), np.nan),
-            np.maximum(space, start),
+            space,
             self._pieces(crew, parameters) if self.settings.keep else None,
         )
 
@@ -242,12 +243,13 @@ class _Crew:
         numbers = memory["control"]
         numbers[control["next"]], numbers[control["stop"]] = begin, end
         numbers[control["max_steps"]] = self.limits.max_steps
-        turns, told = 8, 0
+        pointers = self._pointers(memory)
+        turns, told = FIRST_TURNS, 0
         try:
             while True:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
-                busy = self._call(memory)
+                busy = int(self.engine.run(*pointers))
                 spent = max(1e-6, time.perf_counter() - since)
                 turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
                 self._collect(memory, numbers, control["kept"])
@@ -263,12 +265,11 @@ class _Crew:
         except KeyboardInterrupt:
             self.stop = STOPPED
         if self.stop:
-            self._flush(memory, numbers, control)
+            self._flush(memory, pointers, control)
 
-    def _call(self, memory: dict[str, np.ndarray]) -> int:
-        r = self.engine.recurrences
-        arrays = {**memory, **self.queue, "data": self.engine.data, "index": r.index}
-        return int(self.engine.run(*[arrays[name].ctypes.data for name in NAMES]))
+    def _pointers(self, memory: dict[str, np.ndarray]) -> list[int]:
+        arrays = {**memory, **self.queue, "data": self.engine.data, "index": self.engine.recurrences.index}
+        return [arrays[name].ctypes.data for name in NAMES]
 
     def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:
         """Take the kept steps out of the group's memory."""
@@ -283,12 +284,13 @@ class _Crew:
         with self.lock:
             self.kept.append((rows[real], spans, polynomials))
 
-    def _flush(self, memory: dict[str, np.ndarray], numbers: np.ndarray, control: dict[str, int]) -> None:
+    def _flush(self, memory: dict[str, np.ndarray], pointers: list[int], control: dict[str, int]) -> None:
         """One more step for those at work, so that they write down where they are."""
+        numbers = memory["control"]
         at_work = memory["ids"][memory["ids"] >= 0].copy()
         numbers[control["stop"]] = numbers[control["next"]]
         numbers[control["max_steps"]], numbers[control["turns"]] = 0, 1
-        self._call(memory)
+        self.engine.run(*pointers)
         self._collect(memory, numbers, control["kept"])
         fate = self.queue["counts"][:, 1]
         fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)

@@ -38,11 +38,16 @@ MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "i
 
 @dataclass(frozen=True)
 class Shape:
-    """How work is laid out in registers: lanes of a group, rows of a matrix and entries of a unit worked on at once."""
+    """How work is laid out in registers.
+
+    `lanes` of a group; rows of a matrix in a `tile`; `entries` of a unit side by side; `sums` that run side by
+    side, even where a matrix has fewer rows.
+    """
 
     lanes: int
     tile: int
     entries: int
+    sums: int
 
 
 def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
@@ -216,16 +221,31 @@ class SeriesCode:
         return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
 
     def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
-        """Rows from `first` on, whose weights lie column by column: see `packed`."""
+        """Rows from `first` on, whose weights lie column by column: see `packed`.
+
+        A few rows alone would wait for one multiply-add after the other: their columns go into several sums.
+        """
         code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
+        strands = min(columns, max(1, self.shape.sums // rows))
         tile = code.add(term.data, code.times(first, columns))
-        with num.sum_loop(0, columns, sums) as loop:
-            x = self._get(term.operand, loop.index)
-            column = code.add(tile, code.times(loop.index, rows))
-            for i, total in enumerate(loop.sums):
-                weight = num.table(self.memory["data"], code.add(column, i))
-                loop.next.append(num.accumulate(weight, x, total))
-        return [num.settle(total) for total in loop.totals]
+
+        def added(column: Any, totals: list[Number]) -> list[Number]:
+            x, at = self._get(term.operand, column), code.add(tile, code.times(column, rows))
+            weights = [num.table(self.memory["data"], code.add(at, i)) for i in range(rows)]
+            return [num.accumulate(w, x, total) for w, total in zip(weights, totals, strict=True)]
+
+        starts = [*sums, *(num.zero() for _ in range((strands - 1) * rows))]
+        with num.sum_loop(0, columns // strands, starts) as loop:
+            for strand in range(strands):
+                column = code.add(code.times(loop.index, strands), strand)
+                loop.next += added(column, loop.sums[strand * rows : (strand + 1) * rows])
+        totals = loop.totals[:rows]
+        for column in range(columns - columns % strands, columns):
+            totals = added(column, totals)
+        totals = [num.settle(total) for total in totals]
+        for at in range(rows, strands * rows, rows):
+            totals = [num.add(t, num.settle(u)) for t, u in zip(totals, loop.totals[at : at + rows], strict=True)]
+        return totals
 
     def _sparse(self, term: Term, row: Any, total: Number) -> Number:
         code, index = self.code, self.memory["index"]

@@ -251,7 +251,8 @@ class StepCode:
     def _step(self) -> None:
         code, build, num = self.code, self.code.build, self.num
         zero = code.number(0.0)
-        scale = code.greatest(self._size_of(lambda e, place: num.load(self.pointer["series"], place)), self._floor())
+        here = self._size_of(lambda e, place: num.load(self.pointer["series"], place))
+        scale = code.greatest(here, self._floor())
         self._weigh(scale)
         unit = code.load(self.pointer["unit"], 0)
         step, wrong = self._expand(scale)
@@ -287,7 +288,8 @@ class StepCode:
         self._undo(build.not_(good), clock, build.select(again, code.number(math.inf), step))
         steps = build.fadd(self._register("steps"), build.select(good, code.number(1.0), zero))
         self._set_register("steps", steps)
-        self._set_register("space", code.greatest(build.select(good, size, zero), self._register("space")))
+        space = code.greatest(here, code.greatest(build.select(good, size, zero), self._register("space")))
+        self._set_register("space", space)
         if self.steps.length:
             self._set_register("length", build.fadd(self._register("length"), build.select(good, stretch, zero)))
         most = build.sitofp(self._control("max_steps"), DOUBLE)

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx_models import agrees, chain, loaded, node
 
 from compile.frontends import load
 from compile.frontends.onnx_tensor import read_tensor
-from compile.network import Dense, Scale, Sigmoid, Tanh, forward
+from compile.network import forward
+from compile.operations import Affine, Sigmoid, Tanh
 from gpac.errors import GpacError, LoadError, NumberError
 
 ROOT = Path(__file__).parents[3]
@@ -25,40 +27,6 @@ needs_networks = pytest.mark.skipif(not NETWORKS.is_dir(), reason="the folder of
 FIXTURES = sorted([*ROOT.glob("tests/data/*.onnx"), *ROOT.glob("examples/networks/*.onnx")])
 rng = np.random.default_rng(20)
 W, B = rng.normal(size=(5, 4)), rng.normal(size=5)  # five neurons on four values
-
-
-def node(op, *inputs, name=None, **attributes):
-    """A node whose output is named after it."""
-    name = name or op.lower()
-    return helper.make_node(op, list(inputs), [name], name=name, **attributes)
-
-
-def chain(nodes, constants=None, shape=(1, 4), opset=17, kind=TensorProto.DOUBLE):
-    """A model from the input x through `nodes`; the last node gives the output."""
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", kind, shape)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], kind, None)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def loaded(folder, model):
-    path = folder / "net.onnx"
-    path.write_bytes(model.SerializeToString())
-    return load(path)
-
-
-def agrees(folder, model, shape):
-    """Load the model, compare three runs with the reference evaluator in float64, return the network."""
-    network, judge = loaded(folder, model), ReferenceEvaluator(model)
-    for x in np.random.default_rng(1).normal(size=(3, *shape)):
-        expected = judge.run(None, {"x": x})[0]
-        # some ten roundings of 2**-53 on sums of at most fifty terms
-        assert_allclose(forward(network, x.ravel()), np.ravel(expected), rtol=1e-12, atol=1e-13)
-    return network
 
 
 def refusal(folder, model, kind=LoadError):
@@ -98,7 +66,7 @@ def test_a_matrix_times_a_column(tmp_path, shape):
 def test_matmul_and_add_become_one_dense_layer(tmp_path, order, shape):
     model = chain([node("MatMul", "x", "w"), node("Add", *order)], {"w": W.T.copy(), "b": rng.normal(size=shape)})
     network = agrees(tmp_path, model, (1, 4))
-    assert [type(layer) for layer in network.layers] == [Dense]
+    assert [type(layer) for layer in network.layers] == [Affine]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +165,7 @@ def test_shape_arithmetic_of_the_exporters_is_folded(tmp_path, batch):
 def test_arithmetic_on_two_constants_is_exact(tmp_path):
     a, b = np.array([1.0, 3.0, 0.1, 7.0]), np.array([3.0, 2.0, 0.3, 0.5])
     network = agrees(tmp_path, chain([node("Div", "a", "b"), node("Add", "x", "div")], {"a": a, "b": b}), (1, 4))
-    assert network.layers[0].offset[0] == Fraction(1, 3)
+    assert network.layers[0].bias[0] == Fraction(1, 3)
 
 
 operators = st.sampled_from(["Add", "Sub", "Mul", "Div", "Gemm", "MatMul", "Tanh", "Sigmoid", "Flatten", "Identity"])
@@ -230,7 +198,7 @@ def test_any_chain_of_operators_agrees_with_the_reference(tmp_path_factory, ops,
 def test_a_division_is_by_the_exact_number_of_the_file(tmp_path):
     s = np.float32(0.30809998512268066)
     network = loaded(tmp_path, chain([node("Div", "x", "s")], {"s": s}, kind=TensorProto.FLOAT))
-    assert network.layers[0].factor[0] == 1 / Fraction(float(s))
+    assert network.layers[0].weight[()] == 1 / Fraction(float(s))
 
 
 def test_alpha_and_beta_multiply_exactly(tmp_path):
@@ -238,7 +206,7 @@ def test_alpha_and_beta_multiply_exactly(tmp_path):
     dense, scale = loaded(tmp_path, model).layers
     alpha, beta = Fraction(float(np.float32(0.1))), Fraction(float(np.float32(0.3)))
     assert_array_equal(dense.weight, W)
-    assert scale.factor[0] == alpha and list(scale.offset) == [beta * Fraction(b) for b in B]
+    assert scale.weight == alpha and list(scale.bias) == [beta * Fraction(b) for b in B]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +267,7 @@ def test_an_integer_beyond_float64_is_no_weight(tmp_path):
     message = refusal(tmp_path, chain([node("MatMul", "x", "w")], {"w": np.full((4, 2), 2**53 + 1)}), NumberError)
     assert "node 1 of 1" in message
     network = loaded(tmp_path, chain([node("Add", "x", "w")], {"w": np.full(4, 2**53 + 1)}))
-    assert network.layers[0].offset[0] == 2**53 + 1
+    assert network.layers[0].bias[0] == 2**53 + 1
 
 
 # --- external data
@@ -389,7 +357,9 @@ def test_every_truncation_is_refused_with_a_sentence(tmp_path):
 
 def test_an_unsupported_node_is_named_with_its_place(tmp_path):
     message = refusal(tmp_path, chain([node("Tanh", "x"), node("Relu", "tanh", name="act7")]))
-    assert "node 2 of 2, Relu 'act7'" in message and "Gemm, Identity, MatMul" in message
+    assert "node 2 of 2, Relu 'act7': 'relu' is not analytic" in message
+    message = refusal(tmp_path, chain([node("Tanh", "x"), node("Det", "tanh", name="act7")]))
+    assert "node 2 of 2, Det 'act7'" in message and "Gemm, Global" in message
 
 
 def test_an_unnamed_node_and_one_of_another_domain_are_named(tmp_path):
@@ -414,26 +384,14 @@ def test_nan_and_inf_are_refused_with_their_place(tmp_path, value):
 
 
 REFUSED = {
-    "a value of two rows": ([node("MatMul", "x", "w")], {"w": W.T}, (2, 4), "one row"),
-    "two columns": ([node("MatMul", "w", "x")], {"w": W}, (4, 2), "one column"),
-    "weights of the wrong size": ([node("MatMul", "x", "w")], {"w": W}, (1, 4), "weights for 4 values"),
-    "weights that are a vector": ([node("MatMul", "x", "w")], {"w": B[:4]}, (1, 4), "matrix of weights"),
-    "a stack of matrices": ([node("MatMul", "x", "w")], {"w": np.ones((2, 4, 4))}, (1, 4), "matrix of weights"),
-    "transA": ([node("Gemm", "x", "w", transA=1)], {"w": W.T}, (4, 1), "transA"),
-    "a constant first in Gemm": ([node("Gemm", "w", "x")], {"w": W}, (4, 1), "come first"),
+    "weights of the wrong size": ([node("MatMul", "x", "w")], {"w": W}, (1, 4), "cannot be multiplied"),
     "a bias that makes rows": ([node("Gemm", "x", "w", "b")], {"w": W.T, "b": np.ones((3, 1))}, (1, 4), "bias"),
-    "a constant over x": ([node("Div", "c", "x")], {"c": 1.0}, (1, 4), "not affine"),
+    "a constant over x": ([node("Div", "c", "x")], {"c": 1.0}, (1, 4), "plus a positive constant"),
     "a division by zero": ([node("Div", "x", "c")], {"c": np.array([1.0, 0, 1, 1])}, (1, 4), "zero"),
-    "a constant that changes the shape": ([node("Add", "x", "c")], {"c": np.ones((3, 1))}, (1, 4), "keep"),
     "a constant that does not fit": ([node("Add", "x", "c")], {"c": np.ones(3)}, (1, 4), "together"),
-    "x + x": ([node("Add", "x", "x")], {}, (1, 4), "only chains"),
-    "a skip connection": ([node("Tanh", "x"), node("Add", "tanh", "x")], {}, (1, 4), "only chains"),
-    "a branch": ([node("Tanh", "x"), node("Sigmoid", "x")], {}, (1, 4), "only chains"),
     "an unknown input": ([node("Add", "x", "nowhere")], {}, (1, 4), "'nowhere'"),
     "a constant output": ([node("Tanh", "x"), node("Identity", "c")], {"c": W}, (1, 4), "does not depend"),
-    "an activation of a constant": ([node("Tanh", "c")], {"c": W}, (1, 4), "constants alone"),
-    "a slice of x": ([node("Slice", "x", "c", "c")], {"c": np.array([1])}, (1, 4), "shapes alone"),
-    "a transposed image": ([node("Transpose", "x", perm=[1, 0])], {}, (2, 2), "order"),
+    "an activation of a constant": ([node("Tanh", "c")], {"c": W}, (1, 4), "does not depend"),
     "a cast to integers": ([node("Cast", "x", to=TensorProto.INT64)], {}, (1, 4), "INT64"),
     "a wrong reshape": ([node("Reshape", "x", "s")], {"s": np.array([3, -1])}, (1, 4), "(3, -1)"),
     "a shape of floats": ([node("Reshape", "x", "s")], {"s": np.array([1.0])}, (1, 4), "integers"),
@@ -544,7 +502,7 @@ def test_the_mnist_network_labels_its_images():
         expected = [judge.run(None, {"input": image[None].astype(np.float32)})[0][0] for image in images]
     # the judge computes in float32: eight matrices of 200 columns, values of about 20
     assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
-    assert network.input_shape == (1, 28, 28) and isinstance(network.layers[0], Scale)
+    assert network.input_shape == (1, 28, 28) and network.layers[0].weight.ndim < 2
 
 
 @pytest.mark.skipif(not FIXTURES, reason="there are no ONNX files in tests/data or examples/networks")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from compile.frontends import load
-from compile.network import Dense, Sigmoid, Tanh, forward
+from compile.network import forward
+from compile.operations import Activation, Affine, Sigmoid, Tanh
 from gpac.errors import GpacError, LoadError, NumberError
 
 NETWORKS = Path(__file__).parents[3].parent / "shared" / "networks"
@@ -53,7 +54,7 @@ def plain(tables, x):
 
 def test_a_small_file_gives_its_layers(tmp_path):
     network = loaded(tmp_path, GOOD)
-    assert [type(layer) for layer in network.layers] == [Dense, Tanh, Dense]
+    assert [type(layer) for layer in network.layers] == [Affine, Activation, Affine]
     assert network.size == 3 and network.name == "net"
     assert_array_equal(network.layers[0].weight, [[1, 2, 0.3], [4, 5, 6e-5]])
     assert_array_equal(network.layers[2].bias, [0.25])
@@ -82,12 +83,12 @@ def test_what_yaml_writes_is_read_bit_for_bit(tmp_path_factory, widths, seed):
         "activations": dict(enumerate(kinds, 1)),
     }
     network = loaded(tmp_path_factory.mktemp("yaml"), yaml.safe_dump(tables))
-    read = [layer for layer in network.layers if isinstance(layer, Dense)]
+    read = [layer for layer in network.layers if isinstance(layer, Affine)]
     for layer, weight in zip(read, weights, strict=True):
         assert_array_equal(layer.weight, weight)
         assert_array_equal(layer.bias, weight[:, 0])
     expected = [{"Tanh": Tanh(), "Sigmoid": Sigmoid()}[kind] for kind in kinds if kind != "Linear"]
-    assert [layer for layer in network.layers if not isinstance(layer, Dense)] == expected
+    assert [layer for layer in network.layers if not isinstance(layer, Affine)] == expected
 
 
 REFUSED = {

@@ -12,7 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from compile import Activation, Network, Tanh, dense
 from compile.cli import main
+from compile.report.run import _obstacle
 
 ROOT = Path(__file__).parents[3]
 RING = ROOT / "examples" / "networks" / "ring_tanh_2_3_1.onnx"
@@ -109,9 +111,9 @@ def test_a_truncated_file_is_refused(tmp_path, capsys):
     assert "half.onnx" in refused(capsys, half, "--out", tmp_path / "o")
 
 
-def test_an_unsupported_node_is_named_with_its_place_and_what_is_supported(tmp_path, capsys):
+def test_an_unsupported_node_is_named_with_its_place_and_the_reason(tmp_path, capsys):
     sentence = refused(capsys, model(tmp_path, "Relu"), "--out", tmp_path / "o")
-    assert "Relu" in sentence and "second" in sentence and "2 of 2" in sentence and "Tanh" in sentence
+    assert "Relu" in sentence and "second" in sentence and "2 of 2" in sentence and "not analytic" in sentence
 
 
 def test_absent_external_weights_are_named(tmp_path, capsys):
@@ -168,3 +170,36 @@ def test_networks_of_others_agree_under_every_scheme(tmp_path, name):
     assert main(["report", str(SHARED / name), "--out", str(tmp_path)]) == 0
     data = json.loads((tmp_path / name.replace(".yml", ".json")).read_text())
     assert all(s["largest_difference_to_forward"] <= 1e-11 for s in data["schemes"].values())
+
+
+def test_a_graph_with_branches_gets_its_page(tmp_path):
+    """x * softmax(gelu(W x) + x): every scheme runs and is proven."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Gelu", ["z"], ["g"]),
+        helper.make_node("Add", ["g", "x"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], axis=-1),
+        helper.make_node("Mul", ["p", "x"], ["y"]),
+    ]
+    weight = numpy_helper.from_array(np.array([[1, 0.5], [-0.5, 2]], dtype=np.float32), "w")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, 2)) for n in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [weight])
+    path = tmp_path / "branches.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (20, 2)))
+    assert (
+        main(["report", str(path), "--inputs", str(tmp_path / "x.npy"), "--digits", "12", "--out", str(tmp_path)]) == 0
+    )
+    data = json.loads((tmp_path / "branches.json").read_text())
+    assert set(data["schemes"]) == {"homotopy", "sequential", "relaxation"} and not data["left_out"]
+    for scheme in data["schemes"].values():
+        assert scheme["largest_difference_to_forward"] < 1e-11
+        assert scheme["proof"]["answer"] == "PROVEN" and scheme["proof"]["meets_direct_evaluation"] is True
+
+
+def test_a_scheme_that_cannot_run_is_left_out_with_the_reason():
+    tower = Network(1, [dense([[9.0]])] + [Activation("exp")] * 5, "tower")
+    assert "its values cannot be bounded" in _obstacle("relaxation", tower, np.ones(1))
+    steep = Network(2, [dense(1e6 * np.eye(2)), Tanh()] * 80, "steep")
+    assert "more than 1000" in _obstacle("relaxation", steep, np.ones(2))
+    assert _obstacle("homotopy", steep, np.ones(2)) == ""

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import gpac
-from compile import Network, Scale, Sigmoid, Tanh, dense, enclose_forward, forward, homotopy, relaxation, sequential
+from compile import Network, Sigmoid, Tanh, dense, enclose_forward, forward, homotopy, relaxation, scale, sequential
 from gpac import NumberError
-from gpac.exact import exact_array
 
 
 def layers_of(kinds: str, seed: int = 0, size: int = 3, gain: float = 1.0) -> Network:
-    """A network from a word: d dense, t tanh, s sigmoid, f a Scale with fractions, o a Scale by one number."""
+    """A network from a word: d dense, t tanh, s sigmoid, f factors that are fractions, o one factor."""
     rng = np.random.default_rng(seed)
     width, layers = size, []
     for kind in kinds:
@@ -26,9 +25,9 @@ def layers_of(kinds: str, seed: int = 0, size: int = 3, gain: float = 1.0) -> Ne
             width = new
         elif kind == "f":
             factors = [Fraction(int(rng.integers(-9, 10)), 7) for _ in range(width)]
-            layers.append(Scale(exact_array(factors), exact_array([Fraction(1, 3)] * width)))
+            layers.append(scale(factors, [Fraction(1, 3)] * width))
         elif kind == "o":
-            layers.append(Scale(exact_array([Fraction(1, 3)]), exact_array([0.25])))
+            layers.append(scale(Fraction(1, 3), 0.25))
         else:
             layers.append({"t": Tanh(), "s": Sigmoid()}[kind])
     return Network(size, layers, kinds)
@@ -97,7 +96,7 @@ def test_the_homotopy_is_an_exact_program_that_starts_at_rational_values():
 
 def test_at_half_time_the_homotopy_is_the_network_with_half_the_input_and_half_the_offsets():
     network = layers_of("dtdtd", seed=6)
-    half = Network(3, [la if isinstance(la, Tanh) else dense(la.weight, la.bias / 2) for la in network.layers])
+    half = Network(3, [la if la == Tanh() else dense(la.weight, la.bias / 2) for la in network.layers])
     x = np.random.default_rng(3).normal(size=(4, 3))
     got = gpac.solve(homotopy(network), t=0.5, inputs=x, tol=1e-13).outputs
     assert_allclose(got, forward(half, x / 2), atol=1e-11)

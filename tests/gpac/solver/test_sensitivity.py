@@ -12,7 +12,7 @@ from problems import PROBLEMS, problem
 
 import gpac
 import gpac.solver.sensitivity as module
-from compile import Network, Scale, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
+from compile import Activation, Network, Sigmoid, Tanh, dense, homotopy, relaxation, scale, sequential
 from gpac import PIVP, Circuit, Status, inputs, integral, wire
 from gpac.exact import to_floats
 from gpac.solver.sensitivity import sensitivities
@@ -150,22 +150,22 @@ def backpropagated(network: Network, x: np.ndarray) -> np.ndarray:
     """The network's Jacobian (m, n) at x, layer by layer."""
     J = np.eye(len(x))
     for layer in network.layers:
-        if isinstance(layer, Scale):
-            factor = np.broadcast_to(to_floats(layer.factor), x.shape)
-            x, J = factor * x + to_floats(layer.offset), factor[:, None] * J
-        elif isinstance(layer, (Tanh, Sigmoid)):
-            half = 0.5 if isinstance(layer, Sigmoid) else 1.0
+        if isinstance(layer, Activation):
+            half = 0.5 if layer.name == "sigmoid" else 1.0
             slope = half * half / np.cosh(half * x) ** 2 if half < 1 else 1 / np.cosh(x) ** 2
             x, J = (np.tanh(x) if half == 1 else 0.5 + 0.5 * np.tanh(x / 2)), slope[:, None] * J
-        else:
+        elif layer.weight.ndim == 2:
             x, J = layer.weight @ x + to_floats(layer.bias), layer.weight @ J
+        else:
+            factor = np.broadcast_to(to_floats(layer.weight), x.shape)
+            x, J = factor * x + to_floats(layer.bias), factor[:, None] * J
     return J
 
 
 def network(seed: int, size: float = 1.0) -> Network:
     rng = np.random.default_rng(seed)
     layers = [
-        Scale(np.array([0.5]), np.array([0.125])),
+        scale([0.5], [0.125]),
         dense(size * rng.normal(size=(6, 4)), rng.normal(size=6)),
         Tanh(),
         dense(size * rng.normal(size=(5, 6)), rng.normal(size=5)),
