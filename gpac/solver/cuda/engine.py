@@ -38,7 +38,9 @@ def fits(circuit: Circuit, settings: Settings) -> bool:
 
 
 class CudaEngine:
-    """Taylor series in a kernel written for the circuit: its steps and their bits are those of the lanes engine.
+    """Taylor series in a kernel written for the circuit, step by step as in the lanes engine.
+
+    Bits are the same too, but for flat matrices, whose columns lanes add up in several sums.
 
     Parameters
     ----------
