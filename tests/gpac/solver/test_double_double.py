@@ -265,7 +265,7 @@ def test_a_tolerance_that_doubles_lack_names_the_arithmetic_that_has_it():
         solve(PENDULUM, 1, tol=1e-20)
     with pytest.raises(NumberError, match=r"gpac\.prove"):
         solve(PENDULUM, 1, tol=1e-40, precision="double-double")
-    with pytest.raises(GpacError, match="'double' or 'double-double'"):
+    with pytest.raises(GpacError, match="'double', 'double-double' or 'single'"):
         solve(PENDULUM, 1, precision="quadruple")
 
 
