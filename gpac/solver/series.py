@@ -100,30 +100,30 @@ class Series:
     def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
         """Values of wires at t = 0; of the other units only those that they need are looked at."""
         xp, num = self.xp, self.num
-        out, needed = num.zeros((sum(w.size for w in wires), batch)), self._behind(wires)
+        needed, blocks = self._behind(wires), -(-batch // LANES)
         read = {w.key for w in needed if isinstance(w, Input)}
+        out = num.zeros((blocks, LANES, sum(w.size for w in wires)))
         places, at = [], 0
         for wire in wires:
             if isinstance(wire, Integral) and not isinstance(wire.initial, Start):
-                out[at : at + wire.size] = self._column(wire.initial)
+                out[:, :, at : at + wire.size] = self._column(wire.initial)[:, 0]
             else:
-                places.append((at, wire))
+                places.append((slice(at, at + wire.size), wire))
             at += wire.size
-        memory = num.zeros((1, min(AT_ONCE, -(-batch // LANES)), self.width, LANES))
-        for low in range(0, batch if places else 0, AT_ONCE * LANES):
-            count = min(batch - low, AT_ONCE * LANES)
-            blocks = {n: num.each(partial(to_blocks, xp=xp), inputs[n][:, low : low + count]) for n in read}
-            c = memory[:, : -(-count // LANES)]
+        memory = num.zeros((1, min(AT_ONCE, blocks), self.width, LANES))
+        for low in range(0, blocks if places else 0, AT_ONCE):
+            some = slice(low * LANES, min(batch, (low + AT_ONCE) * LANES))
+            given = {n: num.each(partial(to_blocks, xp=xp), inputs[n][:, some]) for n in read}
+            c = memory[:, : min(AT_ONCE, blocks - low)]
             with np.errstate(all="ignore"):
                 for wire in needed:
                     if isinstance(wire, Integral):
                         c[0][:, self._place[wire]] = self._initial(wire, c)
                     else:
-                        self._value(wire, c, blocks, None)
-            for at, wire in places:
-                found = num.each(partial(from_blocks, batch=count, xp=xp), c[0][:, self._place[wire]])
-                out[at : at + wire.size, low : low + count] = found
-        return out
+                        self._value(wire, c, given, None)
+            for place, wire in places:
+                out[low : low + AT_ONCE, :, place] = c[0][:, self._place[wire]].transpose(0, 2, 1)
+        return out.reshape(blocks * LANES, at)[:batch].T
 
     def _behind(self, wires: list[Wire]) -> list[Wire]:
         """The wires and what their values at t = 0 are made of, in the order of evaluation."""

@@ -95,15 +95,19 @@ class Solution:
     @property
     def ok(self) -> bool:
         """Whether every trajectory reached its end time or a terminal event."""
-        return all(s in DONE for s in np.ravel(self.status))
+        return not len(self._undone())
 
     def check(self) -> Solution:
         """Return self, or raise `SolveError` for the first trajectory that did not reach its end."""
-        for index, status in enumerate(np.ravel(self.status)):
-            if status not in DONE:
-                where = float(np.ravel(host(self.t))[index])
-                raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
+        for index in self._undone():
+            where, status = float(np.ravel(host(self.t))[index]), np.ravel(self.status)[index]
+            raise SolveError(f"trajectory {index} stopped at t = {where:.17g}: {status.value}")
         return self
+
+    def _undone(self) -> np.ndarray:
+        """Indices of the trajectories that did not end as they should."""
+        statuses = np.ravel(self.status)
+        return np.flatnonzero(np.all([statuses != done for done in DONE], axis=0))
 
     def at(self, times: Any) -> Array:
         """Outputs at given times, from the Taylor polynomials of the steps.

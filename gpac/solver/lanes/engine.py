@@ -21,7 +21,8 @@ from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
 from .machine import Compiled, registers, threads
 from .number import Double, DoubleDouble
-from .series import MEMORY, Shape, packed
+from .operations import Shape
+from .series import MEMORY, packed
 from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")

@@ -1,53 +1,24 @@
-"""Emit the functions that compute order 0, an order k >= 1, or two of them, of every unit for one group of lanes.
-
-Memory, counted in numbers of one vector per part: `now` (entry), `series` and `rates` (entry, order), `kept`
-(entry: what the first of two orders leaves to the second), `still` (parameter), and the tables of weights and
-of sparse structure. Every lane has its own unit of time, a power of two near its step: coefficients of order
-k are c_k unit**k, which neither overflow nor round differently.
-"""
+"""Emit the functions that compute order 0, an order k >= 1, or two of them, of every unit for one group of lanes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
-from ..recurrences import (
-    Clock,
-    Contract,
-    Follow,
-    Increase,
-    Operand,
-    Recurrences,
-    Square,
-    Sum,
-    Term,
-    Times,
-)
-from .convolve import ALONE, FIRST, SECOND, Convolution, Convolved
-from .ir import DOUBLE, INT, POINTER, Code
-from .number import Double, Number
+from ..recurrences import Operand, Operation, Recurrences, Sum, Term
+from .convolve import ALONE, FIRST, SECOND
+from .ir import INT, POINTER, Code, Value
+from .number import Double
+from .operations import OperationCode, Shape
 
 MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "index")
 """Pointers that these functions take, in this order; the order k follows."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How work is laid out in registers.
-
-    `lanes` of a group; rows of a matrix in a `tile`; `entries` of a unit side by side; `sums` that run side by
-    side, even where a matrix has fewer rows.
-    """
-
-    lanes: int
-    tile: int
-    entries: int
-    sums: int
+FEW = 12
+"""Operations up to which they are written out one after the other; more share functions where they are alike."""
 
 
 def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
@@ -79,320 +50,82 @@ class SeriesCode:
     def __init__(
         self, module: ir.Module, recurrences: Recurrences, arithmetic: type[Double], shape: Shape, stride: int
     ) -> None:
-        self.recurrences, self.stride, self.shape = recurrences, stride, shape
-        lanes = shape.lanes
-        self.values = self._function(module, "values", arithmetic, lanes, self._emit_values)
-        self.order = self._function(module, "order", arithmetic, lanes, lambda: self._emit_order(ALONE))
-        self.pair = self._function(module, "pair", arithmetic, lanes, self._emit_pair)
+        self.module, self.recurrences, self.arithmetic = module, recurrences, arithmetic
+        self.shape, self.stride = shape, stride
+        self.shared: dict[tuple[str, Operation], ir.Function] | None = {} if len(recurrences.operations) > FEW else None
+        self.values = self._function("values", [VALUES])
+        self.order = self._function("order", [ALONE])
+        self.pair = self._function("pair", [FIRST, SECOND])
 
-    def _function(
-        self, module: ir.Module, name: str, arithmetic: type[Double], lanes: int, emit: Callable[[], None]
-    ) -> ir.Function:
-        code = Code(module, name, [POINTER] * len(MEMORY) + [INT], lanes)
-        self.code, self.num = code, arithmetic(code)
-        self.memory = dict(zip(MEMORY, code.function.args, strict=False))
-        self.convolution = Convolution(code, self.num, self.memory)
+    def _begin(self, name: str, slots: int = 0) -> tuple[Code, dict[str, Value], Value, list[Value]]:
+        """A new function that takes the memory, the order and as many places: its code, memory, order, places."""
+        code = Code(self.module, name, [POINTER] * len(MEMORY) + [INT] * (1 + slots), self.shape.lanes)
         code.function.linkage = "internal"
-        emit()
+        given = list(code.function.args)
+        return code, dict(zip(MEMORY, given, strict=False)), given[len(MEMORY)], given[len(MEMORY) + 1 :]
+
+    def _function(self, name: str, places: list[str]) -> ir.Function:
+        """All operations at order 0, at an order alone, or at two orders."""
+        code, memory, k, _ = self._begin(name)
+        num = self.arithmetic(code)
+        for number, place in enumerate(places):
+            order = 0 if place == VALUES else code.add(k, number)
+            emitter = OperationCode(code, num, memory, self.shape, self.stride, order, place)
+            if place == VALUES:
+                self._copy_states(code, num, memory)
+            for operation in self.recurrences.operations:
+                if place == VALUES or operation.out.degree >= UNBOUNDED:
+                    self._emit(emitter, operation)
+                else:  # a polynomial in time: nothing above its degree but one zero
+                    with code.when(code.build.icmp_signed("<=", order, INT(operation.out.degree + 1))):
+                        self._emit(emitter, operation)
         code.build.ret(INT(0))
         return code.function
 
-    def _emit_values(self) -> None:
-        self.k: Any = 0
-        for state in self.recurrences.states:
-            with self.code.entries(state.size) as e:
-                value = self.num.load(self.memory["series"], self._history(state, e, 0))
-                self.num.store(value, self.memory["now"], self.code.add(state.at, e))
-        for operation in self.recurrences.operations:
-            match operation:
-                case Clock():
-                    self._put(operation.out, 0, self.num.load(self.memory["clock"], 0))
-                case Sum():
-                    self._sum(operation)
-                case Times():
-                    self._times(operation)
-                case Contract():
-                    self._contract(operation)
+    def _copy_states(self, code: Code, num: Double, memory: dict[str, Value]) -> None:
+        """Order 0 of the states, which come first in all memory."""
+        with code.loop(0, self.recurrences.dim) as loop:
+            num.store(num.load(memory["series"], code.times(loop.index, self.stride)), memory["now"], loop.index)
 
-    def _emit_pair(self) -> None:
-        self._emit_order(FIRST)
-        self._emit_order(SECOND)
+    def _emit(self, emitter: OperationCode, operation: Operation) -> None:
+        if self.shared is None:
+            emitter.emit(operation)
+            return
+        alike, places = without_places(operation)
+        key = emitter.place, alike
+        if key not in self.shared:
+            code, memory, k, slots = self._begin(f"{emitter.place}{len(self.shared)}", len(places))
+            order = 0 if emitter.place == VALUES else k
+            num = self.arithmetic(code)
+            OperationCode(code, num, memory, self.shape, self.stride, order, emitter.place, slots).emit(alike)
+            code.build.ret(INT(0))
+            self.shared[key] = code.function
+        code = emitter.code
+        given = [*emitter.memory.values(), code.integer(emitter.k), *(INT(p) for p in places)]
+        code.build.call(self.shared[key], given)
 
-    def _emit_order(self, place: str) -> None:
-        """One order of every unit: alone, or as the first or second of a pair."""
-        code = self.code
-        self.place = place
-        self.k = code.function.args[len(MEMORY)]
-        if place == SECOND:
-            self.k = code.add(self.k, 1)
-        whole = code.build.sitofp(self.k, DOUBLE)
-        self.k_vector = code.spread(whole)
-        self.inverse = self.num.reciprocal(self.k_vector)
-        self.unit = code.load(self.memory["unit"], 0)
-        self.pace = tuple(code.build.fmul(part, self.unit) for part in self.inverse)
-        for operation in self.recurrences.operations:
-            if operation.out.degree < UNBOUNDED:  # a polynomial in time: nothing above its degree but one zero
-                with code.when(code.build.icmp_signed("<=", self.k, INT(operation.out.degree + 1))):
-                    self._one(operation)
-            else:
-                self._one(operation)
 
-    def _one(self, operation: Any) -> None:
-        match operation:
-            case Clock():
-                first = self.code.build.icmp_signed("==", self.k, INT(1))
-                one = self.code.spread(self.code.build.select(first, DOUBLE(1.0), DOUBLE(0.0)))
-                self._put(operation.out, 0, (self.code.build.fmul(one, self.unit), *self.num.zero()[1:]))
-            case Sum():
-                self._sum(operation)
-            case Times():
-                self._times(operation)
-            case Contract():
-                self._contract(operation)
-            case Increase():
-                self._increase(operation)
-            case Follow():
-                self._follow(operation)
-            case Square():
-                self._square(operation)
+VALUES = "values"
 
-    # places
 
-    def _history(self, operand: Operand, entry: Any, k: Any, of: str = "series") -> Any:
-        first = operand.series if of == "series" else operand.rates
-        return self.code.add(self.code.times(self.code.add(first, entry), self.stride), k)
+def without_places(operation: Operation) -> tuple[Operation, list[int]]:
+    """The operation with its places in memory numbered through, and these places: alike operations become equal."""
+    places: list[int] = []
 
-    def _get(self, operand: Operand, entry: Any) -> Number:
-        """The coefficient of the present order; a still operand has one at order 0 only."""
-        place = self.code.add(operand.at, entry if operand.size > 1 else 0)
-        return self.num.load(self.memory["still" if operand.still else "now"], place)
+    def numbered(value: Any) -> Any:
+        if isinstance(value, (Operand, Term)) or value is operation:
+            changed = {f.name: numbered_field(f.name, getattr(value, f.name)) for f in fields(value)}
+            return replace(value, **changed)
+        return tuple(map(numbered, value)) if isinstance(value, tuple) else value
 
-    def _put(self, out: Operand, entry: Any, value: Number) -> None:
-        self.num.store(value, self.memory["now"], self.code.add(out.at, entry))
-        if out.series >= 0:
-            self.num.store(value, self.memory["series"], self._history(out, entry, self.k))
-        if out.rates >= 0 and not isinstance(self.k, int):
-            rate = self.num.multiply(value, (self.k_vector, *self.num.zero()[1:]))
-            self.num.store(rate, self.memory["rates"], self._history(out, entry, self.k, "rates"))
+    def numbered_field(name: str, value: Any) -> Any:
+        if name in PLACES and value >= 0:
+            places.append(value)
+            return len(places) - 1
+        return numbered(value)
 
-    # operations
+    return numbered(operation), places
 
-    def _sum(self, operation: Sum) -> None:
-        """Rows in tiles; matrices run through their columns with one running sum per row of the tile."""
-        at_zero = isinstance(self.k, int)
-        terms = [t for t in operation.terms if at_zero or not t.operand.still]
-        tile = self.shape.tile if any(t.kind == "dense" for t in terms) else 1
-        size = operation.out.size
-        full = size // tile
-        if full:
-            with self.code.entries(full) as block:
-                self._rows(operation, terms, self.code.times(block, tile), tile)
-        if size % tile:
-            self._rows(operation, terms, full * tile, size % tile)
 
-    def _rows(self, operation: Sum, terms: list[Term], first: Any, count: int) -> None:
-        code, num = self.code, self.num
-        sums = []
-        for i in range(count):
-            row = code.add(first, i)
-            total = None
-            if isinstance(self.k, int) and operation.bias >= 0:
-                total = num.table(self.memory["data"], code.add(operation.bias, row))
-            for term in terms:
-                if term.kind not in ("dense", "sparse"):
-                    total = self._entry_term(term, row, total)
-            sums.append(num.zero() if total is None else total)
-        for term in terms:
-            if term.kind == "dense":
-                sums = self._dense(term, first, sums)
-            elif term.kind == "sparse":
-                sums = [self._sparse(term, code.add(first, i), s) for i, s in enumerate(sums)]
-        for i, total in enumerate(sums):
-            self._put(operation.out, code.add(first, i), total)
-
-    def _entry_term(self, term: Term, row: Any, total: Number | None) -> Number:
-        num, x = self.num, self._get(term.operand, row)
-        if term.kind == "plus":
-            return x if total is None else num.add(total, x)
-        if term.kind == "minus":
-            return num.negative(x) if total is None else num.subtract(total, x)
-        place = term.data if term.kind == "scalar" else self.code.add(term.data, row)
-        factor = num.table(self.memory["data"], place)
-        return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
-
-    def _dense(self, term: Term, first: Any, sums: list[Number]) -> list[Number]:
-        """Rows from `first` on, whose weights lie column by column: see `packed`.
-
-        A few rows alone would wait for one multiply-add after the other: their columns go into several sums.
-        """
-        code, num, columns, rows = self.code, self.num, term.operand.size, len(sums)
-        strands = min(columns, max(1, self.shape.sums // rows))
-        tile = code.add(term.data, code.times(first, columns))
-
-        def added(column: Any, totals: list[Number]) -> list[Number]:
-            x, at = self._get(term.operand, column), code.add(tile, code.times(column, rows))
-            weights = [num.table(self.memory["data"], code.add(at, i)) for i in range(rows)]
-            return [num.accumulate(w, x, total) for w, total in zip(weights, totals, strict=True)]
-
-        starts = [*sums, *(num.zero() for _ in range((strands - 1) * rows))]
-        with num.sum_loop(0, columns // strands, starts) as loop:
-            for strand in range(strands):
-                column = code.add(code.times(loop.index, strands), strand)
-                loop.next += added(column, loop.sums[strand * rows : (strand + 1) * rows])
-        totals = loop.totals[:rows]
-        for column in range(columns - columns % strands, columns):
-            totals = added(column, totals)
-        totals = [num.settle(total) for total in totals]
-        for at in range(rows, strands * rows, rows):
-            totals = [num.add(t, num.settle(u)) for t, u in zip(totals, loop.totals[at : at + rows], strict=True)]
-        return totals
-
-    def _sparse(self, term: Term, row: Any, total: Number) -> Number:
-        code, index = self.code, self.memory["index"]
-        rows = self._rows_of(term)
-        low = code.whole_at(index, code.add(term.index, row))
-        high = code.whole_at(index, code.add(term.index + 1, row))
-        with self.num.sum_loop(low, high, [total]) as loop:
-            column = code.whole_at(index, code.add(term.index + rows + 1, loop.index))
-            weight = self.num.table(self.memory["data"], code.add(term.data, loop.index))
-            loop.next.append(self.num.accumulate(weight, self._get(term.operand, column), loop.sums[0]))
-        return self.num.settle(loop.totals[0])
-
-    def _rows_of(self, term: Term) -> int:
-        for operation in self.recurrences.operations:
-            if isinstance(operation, Sum) and term in operation.terms:
-                return operation.out.size
-        raise AssertionError("a term belongs to a sum")
-
-    def _blocks(self, size: int, work: Callable[[list[Any]], None]) -> None:
-        """Do the work for every entry of a unit, some entries at once: their sums run side by side."""
-        many = min(self.shape.entries, size)
-        with self.code.entries(size // many) as block:
-            first = self.code.times(block, many)
-            work([self.code.add(first, i) for i in range(many)])
-        if size % many:
-            work([size - size % many + i for i in range(size % many)])
-
-    def _times(self, operation: Times) -> None:
-        out, left, right = operation.out, operation.left, operation.right
-
-        def work(entries: list[Any]) -> None:
-            factors = [(e, self._entry(left, e), self._entry(right, e)) for e in entries]
-            for e, value in zip(entries, self._products(operation, factors, None), strict=True):
-                self._put(out, e, value)
-
-        self._blocks(out.size, work)
-
-    def _contract(self, operation: Contract) -> None:
-        code, index, out = self.code, self.memory["index"], operation.out
-        with code.entries(out.size) as e:
-            low = code.whole_at(index, code.add(operation.index, e))
-            high = code.whole_at(index, code.add(operation.index + 1, e))
-            pairs = code.whole_at(index, operation.index + out.size)
-            with self.num.sum_loop(low, high, [self.num.zero()]) as loop:
-                at = code.add(operation.index + out.size + 1, loop.index)
-                left, right = code.whole_at(index, at), code.whole_at(index, code.add(at, pairs))
-                loop.next += self._products(operation, [(None, left, right)], loop.sums)
-            self._put(out, e, loop.totals[0])
-
-    def _entry(self, operand: Operand, e: Any) -> Any:
-        return e if operand.size > 1 else 0
-
-    def _products(
-        self, operation: Times | Contract, factors: list[tuple[Any, Any, Any]], totals: list[Number] | None
-    ) -> list[Number]:
-        """Order k of left[i] right[j] for every (entry of the product, i, j), added to the totals."""
-        num, left, right = self.num, operation.left, operation.right
-        if isinstance(self.k, int) or left.still or right.still:
-            pairs = [(self._get(left, i), self._get(right, j)) for _, i, j in factors]
-            if totals is None:
-                return [num.multiply(a, b) for a, b in pairs]
-            return [num.fma(a, b, total) for (a, b), total in zip(pairs, totals, strict=True)]
-        low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
-        high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
-        sums = [
-            Convolved(self._history(left, i, 0), self._history(right, j, self.k), self._kept(operation.out, e))
-            for e, i, j in factors
-        ]
-        alone = isinstance(operation, Contract) or min(left.degree, right.degree) < UNBOUNDED
-        return self._convolve("series", sums, low, high, totals, alone)
-
-    def _kept(self, out: Operand, entry: Any) -> Any:
-        return None if entry is None else self.code.add(out.at, entry)
-
-    def _convolve(
-        self, left: str, sums: list[Convolved], low: Any, high: Any, totals: list[Number] | None, alone: bool
-    ) -> list[Number]:
-        """Sums over low <= j <= high, in the manner that the order's place in its pair allows."""
-        starts = totals or [self.num.zero() for _ in sums]
-        if alone or self.place == ALONE:
-            return self.convolution.alone(left, sums, low, self.code.add(high, 1), starts)
-        if self.place == FIRST:
-            return self.convolution.first(left, sums, low, self.code.add(high, 1), starts)
-        return self.convolution.second(left, sums, [low, high])
-
-    def _increase(self, operation: Increase) -> None:
-        u, out = operation.integrand, operation.out
-        with self.code.entries(out.size) as e:
-            if u.still:
-                first = self.code.build.icmp_signed("==", self.k, INT(1))
-                one = self.code.spread(self.code.build.select(first, DOUBLE(1.0), DOUBLE(0.0)))
-                pace = self.code.build.fmul(one, self.unit)
-                value = self.num.multiply(self._get(u, self._entry(u, e)), (pace, *self.num.zero()[1:]))
-            elif u.series >= 0:
-                below = self.num.load(
-                    self.memory["series"], self._history(u, self._entry(u, e), self.code.minus(self.k, 1))
-                )
-                value = self.num.multiply(below, self.pace)
-            else:
-                value = self.num.multiply(self._get(u, self._entry(u, e)), self.pace)
-            self._put(out, e, value)
-
-    def _follow(self, operation: Follow) -> None:
-        """(1/k) sum over j = 1..k of (j v_j) u_{k-j}."""
-        u, v, out = operation.integrand, operation.variable, operation.out
-        code, num = self.code, self.num
-
-        def work(entries: list[Any]) -> None:
-            pairs = [(self._entry(v, e), self._entry(u, e)) for e in entries]
-            if u.still:
-                values = [num.multiply(self._get(u, i), self._get(v, j)) for j, i in pairs]
-            else:
-                low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
-                high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
-                sums = [
-                    Convolved(self._history(v, j, 0, "rates"), self._history(u, i, self.k), self._kept(out, e))
-                    for e, (j, i) in zip(entries, pairs, strict=True)
-                ]
-                totals = self._convolve("rates", sums, low, high, None, min(u.degree, v.degree) < UNBOUNDED)
-                values = [num.multiply(total, self.inverse) for total in totals]
-            for e, value in zip(entries, values, strict=True):
-                self._put(out, e, value)
-
-        self._blocks(out.size, work)
-
-    def _square(self, operation: Square) -> None:
-        """a (u_0 u_k + u_1 u_{k-1} + ... + half of the middle square); the first order of a pair is even."""
-        base, out = operation.base, operation.out
-        code, num, series = self.code, self.num, self.memory["series"]
-        half = code.build.lshr(code.add(self.k, 1), INT(1))
-        even = code.build.icmp_signed("==", code.build.and_(self.k, INT(1)), INT(0))
-        factor = (code.spread(code.build.select(even, DOUBLE(0.5), DOUBLE(0.0))), *num.zero()[1:])
-
-        def work(entries: list[Any]) -> None:
-            firsts = [self._history(base, self._entry(base, e), 0) for e in entries]
-            sums = [Convolved(f, code.add(f, self.k), self._kept(out, e)) for e, f in zip(entries, firsts, strict=True)]
-            if self.place == SECOND:
-                totals = self.convolution.second("series", sums, [0])
-            else:
-                middles = [num.load(series, code.add(f, code.build.lshr(self.k, INT(1)))) for f in firsts]
-                starts = [num.multiply(num.multiply(m, m), factor) for m in middles]
-                if self.place == ALONE:
-                    totals = self.convolution.alone("series", sums, 0, half, starts)
-                else:
-                    totals = self.convolution.first("series", sums, 0, half, starts, middles)
-            for e, total in zip(entries, totals, strict=True):
-                place = code.add(operation.data, e if operation.factors > 1 else 0)
-                self._put(out, e, num.multiply(num.table(self.memory["data"], place), total))
-
-        self._blocks(out.size, work)
+PLACES = ("at", "series", "rates", "data", "index", "bias")
+"""Fields of operations, operands and terms that say where something lies; -1 where there is nothing."""

@@ -19,7 +19,8 @@ from llvmlite import ir
 from ..recurrences import Recurrences
 from .ir import DOUBLE, INT, POINTER, Code, Value
 from .number import Double, Number
-from .series import MEMORY, SeriesCode, Shape
+from .operations import Shape
+from .series import MEMORY, SeriesCode
 
 QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
 """Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""

@@ -15,7 +15,7 @@ from problems import problem
 import gpac
 from compile import Network, Tanh, dense, homotopy
 from gpac import PIVP, Status, solve
-from gpac.solver.lanes import engine, machine
+from gpac.solver.lanes import engine, machine, series
 from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times, recurrences
 
 x, y = sympy.symbols("x y")
@@ -100,6 +100,22 @@ def test_slopes_of_tanh_cost_half_a_convolution():
     assert kinds.count(Square) == kinds.count(Follow) == 2
     assert Times in kinds and Sum in kinds
     assert Increase not in kinds
+
+
+def test_deep_networks_share_the_code_of_layers_that_are_alike(monkeypatch):
+    """And lose no bit by it: with every operation written out, the same comes out."""
+    program, X = homotopy(network(3, (4,) * 9)), np.random.default_rng(4).normal(size=(3, 4))
+    shared = solve(program, inputs=X, tol=1e-11, backend="compiled")
+    monkeypatch.setattr(series, "FEW", 10**6)
+    engine._compiled.cache_clear()
+    monkeypatch.setattr(machine, "_own_source", lambda: "written out")
+    assert_array_equal(solve(program, inputs=X, tol=1e-11, backend="compiled").outputs, shared.outputs)
+    engine._compiled.cache_clear()
+    used = {kind: set() for kind in (Follow, Square, Sum)}
+    for operation in recurrences(program).operations:
+        if type(operation) in used:
+            used[type(operation)].add(series.without_places(operation)[0])
+    assert [len(found) for found in used.values()] == [2, 1, 1]  # the first layer's argument is a polynomial in time
 
 
 # -- lanes ---------------------------------------------------------------------------------------------------
