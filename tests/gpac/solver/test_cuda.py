@@ -14,7 +14,7 @@ from nvrtc import figures, library
 from problems import PROBLEMS, problem
 
 import gpac
-import gpac.solver.batch
+import gpac.solver.pieces
 from compile import Network, Sigmoid, Tanh, dense, homotopy
 from gpac import PIVP, Circuit, GpacError, NumberError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
@@ -310,7 +310,7 @@ def kernels(monkeypatch):
 
     if COMPILER is None:
         pytest.skip("no C++ compiler (g++ or clang++) to run kernels on the processor")
-    monkeypatch.setattr(gpac.solver.batch, "choose", choose)
+    monkeypatch.setattr(gpac.solver.pieces, "choose", choose)
 
 
 x, y = sympy.symbols("x y")
