@@ -1,4 +1,4 @@
-"""Cut a batch into pieces, run them, run schedules phase by phase, and gather what came out."""
+"""`gpac.solve`: what a caller asks, checked, handed on, and what comes back as a `Solution`."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..arguments import System, array_module, as_runnable, batch_inputs, end_times, reals
-from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
-from ..exact import exact_array
 from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
-from .arithmetic import Doubles, arithmetic
-from .choice import check, choose
+from .choice import check
 from .distribute import Job, distribute
-from .findings import Stage, events_of, extremes_of, gathered
+from .findings import Stage, events_of, extremes_of
 from .gather import mapped
 from .observation import Observation, observation
-from .observer import observing
+from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
-from .results import REACHED, STOPPED, WALL_CLOCK, status_names
-from .series import Series
-from .solution import Dense, Solution, host
-from .task import EPS, Advance, Batch, Limits, Pieces, Settings
+from .results import status_names
+from .solution import Solution, host
+from .task import EPS, Limits, Settings
+
+LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
+"""Smallest tolerance: what the arithmetics have."""
 
 
 def solve(
@@ -180,40 +179,26 @@ def solve(
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
             solution = distribute(executor, todo, told)
             return mapped(solution, lambda a: a[0]) if batch is None else solution
-        job = _Job(settings, limits, backend, method, xp, told, asked)
+        call = Call(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
-            parts = _run_schedule(runnable, t, arrays, count, job)
+            parts = run_schedule(runnable, t, arrays, count, call)
         else:
-            parts = _run_circuit(runnable, arrays, ends, job)
+            parts = run_circuit(runnable, arrays, ends, call)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
         solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What stays the same over all pieces and phases of one call."""
-
-    settings: Settings
-    limits: Limits
-    backend: str
-    method: str
-    xp: Any
-    progress: Callable[[float], None] | None
-    observation: Observation | None
-
-
-LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
-"""What the arithmetics have."""
-
-
 def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
     if precision not in LEAST_TOL:
         raise GpacError(f"expected precision 'double', 'double-double' or 'single', got {precision!r}")
     if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
-        has = " and ".join(f"{least:.2g} (precision={name!r})" for name, least in LEAST_TOL.items())
-        raise NumberError(f"tol must lie between {has} and 0.1, got {tol!r}; for more digits use gpac.prove")
+        others = ", ".join(f"precision={n!r} has {least:.2g}" for n, least in LEAST_TOL.items() if n != precision)
+        raise NumberError(
+            f"tol must lie between {LEAST_TOL[precision]:.2g}, what precision={precision!r} has ({others}), "
+            f"and 0.1, got {tol!r}; for more digits use gpac.prove"
+        )
     atol = tol if atol is None else atol
     if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
         raise NumberError(f"atol must be positive and finite, got {atol!r}")
@@ -267,172 +252,6 @@ def _on_grid(solution: Solution, grid: np.ndarray, dense: bool) -> Solution:
         at += old.shape[-1]
     low = pairs and pairs.low
     return replace(solution, outputs=values, outputs_low=low, named=named, dense=solution.dense if dense else None)
-
-
-def _run_circuit(circuit: Circuit, inputs: dict, ends: Any, job: _Job, last: bool = True) -> dict:
-    """Pieces of the batch one after the other; arrays (B, ...) by name."""
-    xp, batch = job.xp, len(ends)
-    settings = replace(job.settings, watch=tuple(circuit.outputs.values()))
-    chosen = partial(choose, xp=xp, backend=job.backend, method=job.method)
-    if job.observation is None:
-        choice = chosen(circuit, settings)
-    else:
-        choice = observing(circuit, settings, job.observation, last, chosen)
-    series = Series(circuit, xp, settings.precision)
-    done = 0
-
-    def told(ended: int) -> None:
-        nonlocal done
-        done += ended
-        if job.progress:
-            job.progress(done / max(1, batch))
-
-    limits = replace(job.limits, tell=told)
-    parts: list[Advance] = []
-
-    def advance(some: slice) -> Advance:
-        count = some.stop - some.start
-        given = {n: a[:, some] for n, a in inputs.items()}
-        piece = Batch(given, series.start(given, count), series.num.zeros((count,)), ends[some])
-        code = _end_code(parts, limits)
-        if code is None:
-            return choice.engine.advance(piece, limits)
-        told(count)
-        return _untouched(piece, code, settings)
-
-    size = _in_pieces(advance, parts, batch, choice.engine.piece)
-    engine = str(choice)
-    if size < choice.engine.piece:
-        engine += f"; memory held {size} trajectories at a time"
-    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
-    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": stages}
-
-
-def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
-    """Add pieces of `size` to `parts`, smaller ones once memory does not suffice; returns the last size."""
-    low = 0
-    while low < batch:
-        high = min(batch, low + size)
-        try:
-            parts.append(advance(slice(low, high)))
-            low = high
-        except MemoryError:  # CuPy's error for a device that is full is one too
-            if high - low == 1:
-                raise
-            size = (high - low) // 2
-    return size
-
-
-def _end_code(parts: list[Advance], limits: Limits) -> int | None:
-    """Why no further piece is begun: Ctrl-C or the clock."""
-    if parts and bool((parts[-1].code == STOPPED).any()):
-        return STOPPED
-    return WALL_CLOCK if time.monotonic() > limits.deadline else None
-
-
-def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
-    """A piece that was never begun."""
-    count = len(piece.t)
-    num = arithmetic(settings.precision, np)
-    nothing, zeros = np.full(count, np.nan), np.zeros(count)
-    m = sum(w.size for w in settings.watch)
-    size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
-    begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
-    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
-    readings = num.zeros((m, count))
-    readings[...] = np.nan
-    return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
-
-
-def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: Any) -> dict:
-    m = sum(w.size for w in circuit.outputs.values())
-    num = arithmetic(settings.precision, xp)
-    rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
-    out: dict[str, Any] = {}
-    for field, (name, width) in rows.items():
-        out[field] = num.joined([num.zeros((0, width)), *(each_part(xp.asarray, getattr(p, name)).T for p in parts)])
-    out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
-    for field in ("code", "steps", "orders", "length", "space"):
-        out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
-    out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
-    out["dense"] = _dense(parts, host(leading(out["t"])), m, settings.precision) if settings.keep else None
-    return out
-
-
-def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Dense:
-    """Steps of all pieces, as one."""
-    num = arithmetic(precision, np)
-    ids, first, top = [np.zeros(0, dtype=int)], 0, 1
-    kept = [p.pieces for p in parts if p.pieces is not None]
-    for piece, part in zip(kept, parts, strict=True):
-        ids.append(piece.ids + first)
-        first += len(part.code)
-        top = max(top, piece.coefficients.shape[1])
-    coefficients = num.zeros((sum(len(p.ids) for p in kept), top, m))
-    at = 0
-    for p in kept:
-        coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
-        at += len(p.ids)
-    begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
-    step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
-    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
-
-
-def _run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, job: _Job) -> dict:
-    """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
-    if t is not None and (np.ndim(t) or t != schedule.duration):
-        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
-    xp, num = job.xp, arithmetic(job.settings.precision, job.xp)
-    values = dict(inputs)
-    total: dict = {}
-    stages: list[Stage] = []
-    alive = xp.arange(count)
-    for number, phase in enumerate(schedule.phases):
-
-        def told(fraction: float, number: int = number) -> None:
-            if job.progress:
-                job.progress((number + fraction) / len(schedule.phases))
-
-        needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
-        ends = num.zeros((len(alive),))
-        ends[...] = num.numbers(exact_array([phase.duration]))
-        last = phase is schedule.phases[-1]
-        part = _run_circuit(phase.circuit, needed, ends, replace(job, progress=told), last)
-        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
-        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
-        at = 0
-        for name, wire in phase.circuit.outputs.items():
-            values[name] = num.zeros((wire.size, count))
-            values[name][...] = xp.nan
-            values[name][:, alive] = part["outputs"].T[at : at + wire.size]
-            at += wire.size
-        total = _after(total, part, alive, count, num)
-        alive = alive[part["code"] == REACHED]
-    return total | {"stages": stages}
-
-
-def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dict:
-    """Add one phase's figures to those of the phases before."""
-    if not total:
-        return part
-    out = dict(total)
-    for name in ("t", "steps", "orders", "length"):
-        out[name] = total[name].copy()
-        out[name][alive] = out[name][alive] + part[name]
-    out["space"] = total["space"].copy()
-    out["space"][alive] = num.xp.maximum(out["space"][alive], part["space"])
-    out["code"] = total["code"].copy()
-    out["code"][alive] = part["code"]
-    if not out["engine"].endswith(part["engine"]):
-        out["engine"] += f"; then {part['engine']}"
-    for name in ("states", "outputs"):
-        out[name] = num.zeros((count, part[name].shape[1]))
-        out[name][...] = num.xp.nan
-        out[name][alive] = part[name]
-    if part["dense"] is not None:
-        later = total["t"][leading(total["t"]).argmax()] if count else 0.0
-        out["dense"] = part["dense"].placed(host(alive), count, host(later))
-    return out
 
 
 def _solution(outputs: Mapping[str, Any], parts: dict, single: bool, xp: Any) -> Solution:

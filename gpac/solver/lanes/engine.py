@@ -19,11 +19,12 @@ from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series
 from ..task import Advance, Batch, Limits, Pieces, Settings
+from .group import CONTROL, GROUP, QUEUE, RECORD, REGISTERS
 from .machine import Compiled, registers, threads
 from .number import Double, DoubleDouble
 from .operations import Shape
 from .series import MEMORY, packed
-from .stepper import CONTROL, GROUP, QUEUE, REACHED, RECORD, REGISTERS, SPENT, STUCK, StepCode, Steps
+from .stepper import REACHED, SPENT, STUCK, StepCode, Steps
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
 TURN_SECONDS = 0.02

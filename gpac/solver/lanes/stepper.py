@@ -1,7 +1,7 @@
 """Emit the function that carries a queue of trajectories through a group of lanes, each with its own step.
 
 A lane whose trajectory ends takes the next one of the queue. Everything is done lane by lane, so that a
-trajectory's bits do not depend on its neighbours. Step size and check are those of `gpac.solver.stepping`:
+trajectory's bits do not depend on its neighbours. Step size and check are those of `gpac.solver.arrays`:
 Jorba and Zou, Experimental Mathematics 14 (2005) 99-117, and the slope of the step's polynomial at its far
 end held against the circuit's.
 """
@@ -9,39 +9,22 @@ end held against the circuit's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from ..recurrences import Recurrences
-from .ir import DOUBLE, INT, POINTER, Code, Value
+from .group import SIDE_BY_SIDE, Group
+from .ir import DOUBLE, INT, Value
 from .number import Double, Number
 from .operations import Shape
-from .series import MEMORY, SeriesCode
-
-QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
-"""Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""
-
-GROUP = ("ids", "goal", "old", "slope", "weights", "registers")
-"""Per group of lanes: who sits where, the times wanted, and what a step needs besides the series."""
-
-RECORD = ("rows", "spans", "polynomials")
-"""Steps kept: trajectory, (begin, step, unit of time), and coefficients (watched entry, order)."""
-
-REGISTERS = ("cap", "steps", "length", "space", "fate", "step")
-"""Vectors of `registers`, one number each."""
-
-CONTROL = ("next", "stop", "turns", "kept", "room", "max_steps")
-"""Integers of `control`: next of the queue and its end, turns allowed, rows kept and their room, steps allowed."""
+from .series import SeriesCode
 
 REACHED, STUCK, SPENT = 1, 2, 3
 """Fates that end a trajectory; 0 while it runs."""
 
-SIDE_BY_SIDE = 4
-"""States whose polynomials are evaluated at once."""
 LARGEST_WEIGHT = 1e100
 UNIT_BITS = 16
 """A lane whose coefficients overflow tries again with a unit of time this many bits smaller."""
@@ -67,8 +50,8 @@ class Steps:
 class StepCode:
     """Code of the whole engine for one circuit: the function "run" of the module.
 
-    It takes the pointers `MEMORY`, `QUEUE`, `GROUP`, `RECORD` and `control`, works until the queue is
-    empty, `turns` steps were made or `room` is short, and returns the number of lanes still at work.
+    It takes the pointers that `Group` names, works until the queue is empty, `turns` steps were made or `room`
+    is short, and returns the number of lanes still at work.
     """
 
     def __init__(
@@ -82,10 +65,8 @@ class StepCode:
     ) -> None:
         self.recurrences, self.lanes, self.stride, self.steps = recurrences, shape.lanes, stride, steps
         self.series = SeriesCode(module, recurrences, arithmetic, shape, stride)
-        names = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
-        self.code = Code(module, "run", [POINTER] * len(names), shape.lanes)
-        self.num = arithmetic(self.code)
-        self.pointer = dict(zip(names, self.code.function.args, strict=True))
+        self.group = Group(module, recurrences, arithmetic, self.series, shape.lanes, steps.order)
+        self.code, self.num, self.pointer = self.group.code, self.group.num, self.group.pointer
         self.unit = arithmetic.unit
         self._emit()
 
@@ -97,9 +78,9 @@ class StepCode:
         build.position_at_end(turn)
         turns = build.phi(INT)
         turns.add_incoming(INT(0), start)
-        living = self._refill()
-        room = build.icmp_signed(">=", self._control("room"), code.add(self._control("kept"), self.lanes))
-        allowed = build.icmp_signed("<", turns, self._control("turns"))
+        living = self.group.refill()
+        room = build.icmp_signed(">=", self.group.control("room"), code.add(self.group.control("kept"), self.lanes))
+        allowed = build.icmp_signed("<", turns, self.group.control("turns"))
         go = build.and_(build.icmp_signed(">", living, INT(0)), build.and_(room, allowed))
         step = build.append_basic_block("step")
         build.cbranch(go, step, done)
@@ -109,145 +90,6 @@ class StepCode:
         build.branch(turn)
         build.position_at_end(done)
         build.ret(living)
-
-    # small things
-
-    def _control(self, name: str) -> Value:
-        return self.code.whole_at(self.pointer["control"], CONTROL.index(name))
-
-    def _set_control(self, name: str, value: Value) -> None:
-        self.code.put_whole(value, self.pointer["control"], CONTROL.index(name))
-
-    def _register(self, name: str) -> Value:
-        return self.code.load(self.pointer["registers"], REGISTERS.index(name))
-
-    def _set_register(self, name: str, value: Value) -> None:
-        self.code.store(value, self.pointer["registers"], REGISTERS.index(name))
-
-    def _call(self, function: ir.Function, k: int | Value) -> None:
-        self.code.build.call(function, [*(self.pointer[m] for m in MEMORY), self.code.integer(k)])
-
-    def _start_order(self) -> None:
-        """Orders 0 and 1 of every unit at the present state and time."""
-        self._call(self.series.values, 0)
-        self._call(self.series.order, 1)
-
-    @contextmanager
-    def _states(self) -> Iterator[tuple[Any, Any]]:
-        """Every entry of the state, with the place of its series; integrators come first in all memory."""
-        with self.code.entries(self.recurrences.dim) as e:
-            yield e, self.code.times(e, self.stride)
-
-    def _blocks(self, begin: int, stop: int, work: Callable[[list[Any]], None]) -> None:
-        """Do the work for the states from `begin` to `stop`, some of them at once."""
-        full = (stop - begin) // SIDE_BY_SIDE
-        if full:
-            with self.code.entries(full) as block:
-                first = self.code.add(self.code.times(block, SIDE_BY_SIDE), begin)
-                work([self.code.add(first, i) for i in range(SIDE_BY_SIDE)])
-        if begin + full * SIDE_BY_SIDE < stop:
-            work(list(range(begin + full * SIDE_BY_SIDE, stop)))
-
-    def _spot(self, number: Any, part: int, lane: Value) -> Value:
-        """Index of one lane's double in group memory."""
-        code = self.code
-        vector = code.add(code.times(number, self.num.parts), part)
-        return code.add(code.times(vector, self.lanes), lane)
-
-    def _double_at(self, base: str, place: Any) -> Value:
-        return self.code.build.gep(self.pointer[base], [self.code.integer(place)], source_etype=DOUBLE)
-
-    def _copy(self, source: str, source_place: Any, target: str, target_place: Any) -> None:
-        value = self.code.build.load(self._double_at(source, source_place), typ=DOUBLE, align=8)
-        self.code.build.store(value, self._double_at(target, target_place), align=8)
-
-    def _any(self, mask: Value) -> Value:
-        bits = ir.IntType(self.lanes)
-        return self.code.build.icmp_unsigned("!=", self.code.build.bitcast(mask, bits), bits(0))
-
-    def _exchange(self, lane: Value, trajectory: Value, inward: bool) -> None:
-        """Copy a trajectory's state and time into its lane, or back; its parameters and end only inward."""
-        code, parts = self.code, self.num.parts
-
-        def move(group: str, number: Any, queue: str, count: int, entry: Any) -> None:
-            for p in range(parts):
-                here = self._spot(number, p, lane)
-                there = code.add(code.times(code.add(code.times(trajectory, count), entry), parts), p)
-                if inward:
-                    self._copy(queue, there, group, here)
-                else:
-                    self._copy(group, here, queue, there)
-
-        with self._states() as (e, place):
-            move("series", place, "state", self.recurrences.dim, e)
-        move("clock", 0, "times", 1, 0)
-        if inward:
-            if self.recurrences.still_size:
-                with code.loop(0, self.recurrences.still_size) as loop:
-                    move("still", loop.index, "parameters", self.recurrences.still_size, loop.index)
-            move("goal", 0, "ends", 1, 0)
-        else:
-            count = len(self.recurrences.moving_watched)
-            for number, entry, size in self.recurrences.moving_runs:
-                with code.loop(0, size) as loop:
-                    place = code.times(code.add(loop.index, entry), self.stride)
-                    move("series", place, "readings", count, code.add(loop.index, number))
-
-    def _spot_of_register(self, name: str, lane: Value) -> Value:
-        return self.code.add(REGISTERS.index(name) * self.lanes, lane)
-
-    def _set_lane(self, name: str, lane: Value, value: float) -> None:
-        self.code.build.store(DOUBLE(value), self._double_at("registers", self._spot_of_register(name, lane)), align=8)
-
-    # the queue
-
-    def _refill(self) -> Value:
-        """Give free lanes the next trajectories; returns how many lanes are at work."""
-        code, build = self.code, self.code.build
-        before = self._control("next")
-        with code.loop(0, self.lanes, [INT(0)]) as loop:
-            lane = loop.index
-            following = self._control("next")
-            free = build.icmp_signed("<", code.whole_at(self.pointer["ids"], lane), INT(0))
-            more = build.icmp_signed("<", following, self._control("stop"))
-            with code.when(build.and_(free, more)):
-                code.put_whole(following, self.pointer["ids"], lane)
-                self._exchange(lane, following, inward=True)
-                for name in ("steps", "length", "space", "fate"):
-                    self._set_lane(name, lane, 0.0)
-                self._set_lane("cap", lane, math.inf)
-                code.build.store(DOUBLE(1.0), self._double_at("unit", lane), align=8)
-                self._set_control("next", code.add(following, 1))
-            busy = build.icmp_signed(">=", code.whole_at(self.pointer["ids"], lane), INT(0))
-            loop.carry = [code.add(loop.carried[0], build.zext(busy, INT))]
-        with code.when(build.icmp_signed("!=", before, self._control("next"))):
-            self._start_order()
-        return loop.results[0]
-
-    def _retire(self) -> None:
-        """Write down the trajectories whose fate is settled and free their lanes."""
-        code, build = self.code, self.code.build
-        fates = self._register("fate")
-        with code.when(self._any(build.fcmp_ordered("!=", fates, code.number(0.0)))), code.loop(0, self.lanes) as loop:
-            lane = loop.index
-            spot = self._double_at("registers", self._spot_of_register("fate", lane))
-            fate = build.load(spot, typ=DOUBLE, align=8)
-            trajectory = code.whole_at(self.pointer["ids"], lane)
-            ended = build.and_(build.fcmp_ordered("!=", fate, DOUBLE(0.0)), build.icmp_signed(">=", trajectory, INT(0)))
-            with code.when(ended):
-                self._exchange(lane, trajectory, inward=False)
-                for at, name in enumerate(("length", "space")):
-                    source = self._spot_of_register(name, lane)
-                    self._copy("registers", source, "figures", code.add(code.times(trajectory, 2), at))
-                steps = build.load(
-                    self._double_at("registers", self._spot_of_register("steps", lane)), typ=DOUBLE, align=8
-                )
-                for at, value in enumerate((steps, fate)):
-                    place = code.add(code.times(trajectory, 2), at)
-                    code.put_whole(build.fptosi(value, INT), self.pointer["counts"], place)
-                code.put_whole(-1, self.pointer["ids"], lane)
-
-    # one step
 
     def _step(self) -> None:
         code, build, num = self.code, self.code.build, self.num
@@ -261,7 +103,7 @@ class StepCode:
         clock, goal = num.load(self.pointer["clock"], 0), num.load(self.pointer["goal"], 0)
         gap = num.subtract(goal, clock)
         left = code.absolute(gap[0])
-        step = code.least(step, self._register("cap"))
+        step = code.least(step, self.group.register("cap"))
         parts = code.intrinsic("ceil", build.fdiv(left, build.fmul(step, code.number(1 + 4 * 2.0**-52))))
         last = build.fcmp_ordered("<=", parts, code.number(1.0))
         step = build.select(last, left, build.fdiv(left, parts))
@@ -277,39 +119,38 @@ class StepCode:
         if self.steps.length:
             stretch = self._stretch(relative[0])
         if self.steps.keep:
-            self._keep(signed[0])
+            self.group.keep(signed[0])
         self._advance(relative)
         num.store(num.select(last, goal, num.add(clock, signed)), self.pointer["clock"], 0)
         following = build.select(moves, self._power_of_two(step), build.select(again, smaller, unit))
         code.store(following, self.pointer["unit"], 0)
-        self._start_order()
+        self.group.start_order()
         good, size = self._trusted(relative, tuple(build.fdiv(part, following) for part in signed))
         good = build.and_(good, moves)
-        busy = build.icmp_signed(">=", self._load_ids(), code.whole(0))
+        busy = build.icmp_signed(">=", self.group.ids(), code.whole(0))
         self._undo(build.not_(good), clock, build.select(again, code.number(math.inf), step))
-        steps = build.fadd(self._register("steps"), build.select(good, code.number(1.0), zero))
-        self._set_register("steps", steps)
-        space = code.greatest(here, code.greatest(build.select(good, size, zero), self._register("space")))
-        self._set_register("space", space)
+        steps = build.fadd(self.group.register("steps"), build.select(good, code.number(1.0), zero))
+        self.group.set_register("steps", steps)
+        space = code.greatest(here, code.greatest(build.select(good, size, zero), self.group.register("space")))
+        self.group.set_register("space", space)
         if self.steps.length:
-            self._set_register("length", build.fadd(self._register("length"), build.select(good, stretch, zero)))
-        most = build.sitofp(self._control("max_steps"), DOUBLE)
+            self.group.set_register(
+                "length", build.fadd(self.group.register("length"), build.select(good, stretch, zero))
+            )
+        most = build.sitofp(self.group.control("max_steps"), DOUBLE)
         fate = build.select(build.fcmp_ordered(">=", steps, code.spread(most)), code.number(SPENT), zero)
         fate = build.select(build.and_(good, last), code.number(REACHED), fate)
         fate = build.select(build.or_(moves, again), fate, code.number(STUCK))
-        self._set_register("fate", build.select(busy, fate, zero))
+        self.group.set_register("fate", build.select(busy, fate, zero))
         if self.steps.keep:
-            self._confirm(good)
-        self._retire()
+            self.group.confirm(good)
+        self.group.retire()
 
     def _power_of_two(self, a: Value) -> Value:
         """The power of two at or below a, between 2**-1000 and 2**1000."""
         code = self.code
         whole = code.double(code.build.and_(code.bits(a), code.whole(0x7FF0000000000000)))
         return code.greatest(code.least(whole, code.number(2.0**1000)), code.number(2.0**-1000))
-
-    def _load_ids(self) -> Value:
-        return self.code.build.load(self.pointer["ids"], typ=self.code.integers, align=64)
 
     def _floor(self) -> Value:
         return self.code.number(self.steps.floor)
@@ -355,9 +196,9 @@ class StepCode:
         """All orders, two at a time; returns the step that the last few suggest, and where it is not finite."""
         code, build, order = self.code, self.code.build, self.steps.order
         with code.loop(1, (order + 1) // 2) as loop:
-            self._call(self.series.pair, code.times(loop.index, 2))
+            self.group.call(self.series.pair, code.times(loop.index, 2))
         if order % 2 == 0:
-            self._call(self.series.order, order)
+            self.group.call(self.series.order, order)
         exponent = self._log2(code.bits(scale))
         first = max(2, order - max(2, order // 5))
         with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
@@ -430,7 +271,7 @@ class StepCode:
                 num.store(num.fma(q, h, p), self.pointer["slope"], e)
                 num.store(num.fma(p, h, old), series, place)
 
-        self._blocks(0, self.recurrences.dim, work)
+        self.group.blocks(0, self.recurrences.dim, work)
 
     def _trusted(self, relative: Number, following: Number) -> tuple[Value, Value]:
         """Whether the polynomial solves the equation at its far end; and the size of the new state.
@@ -458,13 +299,13 @@ class StepCode:
         """Put lanes whose step failed back to its start, with half of it as their next."""
         code, build, num = self.code, self.code.build, self.num
         half = build.fmul(step, code.number(0.5))
-        self._set_register("cap", build.select(bad, half, code.number(math.inf)))
-        with code.when(self._any(bad)):
-            with self._states() as (e, place):
+        self.group.set_register("cap", build.select(bad, half, code.number(math.inf)))
+        with code.when(self.group.any(bad)):
+            with self.group.states() as (e, place):
                 new, old = num.load(self.pointer["series"], place), num.load(self.pointer["old"], e)
                 num.store(num.select(bad, old, new), self.pointer["series"], place)
             num.store(num.select(bad, clock, num.load(self.pointer["clock"], 0)), self.pointer["clock"], 0)
-            self._start_order()
+            self.group.start_order()
 
     def _stretch(self, step: Value) -> Value:
         """Length of the step's piece of curve: 4-point Gauss-Legendre on the speed. The step is in the lane's unit."""
@@ -485,34 +326,11 @@ class StepCode:
             total = code.fma(speed, code.number(weight), total)
         return build.fmul(total, code.absolute(step))
 
-    def _keep(self, step: Value) -> None:
-        """Write the step's polynomials of the watched entries, one row per lane, before the state moves on."""
-        code, build, parts = self.code, self.code.build, self.num.parts
-        kept, orders = self._control("kept"), self.steps.order + 1
-        build.store(self._load_ids(), build.gep(self.pointer["rows"], [kept], source_etype=INT), align=8)
-        code.store(step, self.pointer["registers"], REGISTERS.index("step"))
-        size = len(self.recurrences.moving_watched) * orders * parts
-        with code.loop(0, self.lanes) as lane:
-            row = code.add(kept, lane.index)
-            span = code.times(row, parts + 2)
-            for p in range(parts):
-                self._copy("clock", self._spot(0, p, lane.index), "spans", code.add(span, p))
-            self._copy("registers", self._spot_of_register("step", lane.index), "spans", code.add(span, parts))
-            self._copy("unit", lane.index, "spans", code.add(span, parts + 1))
-            for number, entry, length in self.recurrences.moving_runs:
-                with code.loop(0, length) as e, code.loop(0, orders) as k:
-                    series = code.add(code.times(code.add(e.index, entry), self.stride), k.index)
-                    place = code.add(code.times(code.add(e.index, number), orders), k.index)
-                    place = code.add(code.times(row, size), code.times(place, parts))
-                    for p in range(parts):
-                        here = self._spot(series, p, lane.index)
-                        self._copy("series", here, "polynomials", code.add(place, p))
-
     def _confirm(self, good: Value) -> None:
         """Strike out the rows of lanes whose step did not count."""
         code, build = self.code, self.code.build
-        kept = self._control("kept")
+        kept = self.group.control("kept")
         spot = build.gep(self.pointer["rows"], [kept], source_etype=INT)
         rows = build.load(spot, typ=code.integers, align=8)
         build.store(build.select(good, rows, code.whole(-1)), spot, align=8)
-        self._set_control("kept", code.add(kept, self.lanes))
+        self.group.set_control("kept", code.add(kept, self.lanes))

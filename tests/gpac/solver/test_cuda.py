@@ -14,7 +14,7 @@ from nvrtc import figures, library
 from problems import PROBLEMS, problem
 
 import gpac
-import gpac.solver.batch
+import gpac.solver.pieces
 from compile import Network, Sigmoid, Tanh, dense, homotopy
 from gpac import PIVP, Circuit, GpacError, NumberError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
@@ -292,7 +292,7 @@ def test_single_precision_reaches_its_tolerance(name):
 
 
 def test_single_precision_refuses_what_it_does_not_have():
-    with pytest.raises(NumberError, match=r"4\.8e-07 \(precision='single'\).*got 1e-08"):
+    with pytest.raises(NumberError, match=r"4\.8e-07, what precision='single' has.*got 1e-08"):
         solve(SQUARE, t=0.5, tol=1e-8, precision="single")
     with pytest.raises(GpacError, match="runs on a CUDA device only"):
         solve(SQUARE, t=0.5, tol=1e-6, precision="single")
@@ -310,7 +310,7 @@ def kernels(monkeypatch):
 
     if COMPILER is None:
         pytest.skip("no C++ compiler (g++ or clang++) to run kernels on the processor")
-    monkeypatch.setattr(gpac.solver.batch, "choose", choose)
+    monkeypatch.setattr(gpac.solver.pieces, "choose", choose)
 
 
 x, y = sympy.symbols("x y")

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 
 import gpac
-import gpac.solver.batch
+import gpac.solver.pieces
 from gpac import PIVP, Circuit, Event, GpacError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
 from gpac.solver import choice, observer
@@ -29,7 +29,7 @@ def engine(request):
         return choice.choose(circuit, settings, xp, backend, method)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpac.solver.batch, "choose", choose)
+        patch.setattr(gpac.solver.pieces, "choose", choose)
         yield request.param
 
 

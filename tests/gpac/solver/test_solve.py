@@ -14,8 +14,8 @@ from problems import PROBLEMS, problem
 from scipy.integrate import solve_ivp
 
 import gpac
-import gpac.solver.batch
 import gpac.solver.lanes.engine
+import gpac.solver.pieces
 from compile import Network, Sigmoid, Tanh, dense, forward, homotopy, relaxation, sequential
 from gpac import PIVP, Circuit, GpacError, NumberError, ShapeError, SolveError, Status, inputs, integral, linear, solve
 from gpac import functions as fn
@@ -32,7 +32,7 @@ def engine(request):
         return choice.choose(circuit, settings, xp, request.param if backend == "auto" else backend, method)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpac.solver.batch, "choose", choose)
+        patch.setattr(gpac.solver.pieces, "choose", choose)
         yield request.param
 
 

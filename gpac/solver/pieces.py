@@ -1,0 +1,205 @@
+"""Run a circuit piece by piece, a schedule phase by phase, and gather what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..circuit import Circuit
+from ..errors import GpacError
+from ..exact import exact_array
+from ..pair import each_part, leading
+from ..schedule import Schedule
+from .arithmetic import Doubles, arithmetic
+from .choice import choose
+from .findings import Stage, gathered
+from .observation import Observation
+from .observer import observing
+from .results import REACHED, STOPPED, WALL_CLOCK
+from .series import Series
+from .solution import Dense, host
+from .task import Advance, Batch, Limits, Pieces, Settings
+
+
+@dataclass(frozen=True)
+class Call:
+    """What stays the same over all pieces and phases of one call of `solve`."""
+
+    settings: Settings
+    limits: Limits
+    backend: str
+    method: str
+    xp: Any
+    progress: Callable[[float], None] | None
+    observation: Observation | None
+
+
+def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: bool = True) -> dict:
+    """Pieces of the batch one after the other; arrays (B, ...) by name."""
+    xp, batch = call.xp, len(ends)
+    settings = replace(call.settings, watch=tuple(circuit.outputs.values()))
+    chosen = partial(choose, xp=xp, backend=call.backend, method=call.method)
+    if call.observation is None:
+        choice = chosen(circuit, settings)
+    else:
+        choice = observing(circuit, settings, call.observation, last, chosen)
+    series = Series(circuit, xp, settings.precision)
+    done = 0
+
+    def told(ended: int) -> None:
+        nonlocal done
+        done += ended
+        if call.progress:
+            call.progress(done / max(1, batch))
+
+    limits = replace(call.limits, tell=told)
+    parts: list[Advance] = []
+
+    def advance(some: slice) -> Advance:
+        count = some.stop - some.start
+        given = {n: a[:, some] for n, a in inputs.items()}
+        piece = Batch(given, series.start(given, count), series.num.zeros((count,)), ends[some])
+        code = _end_code(parts, limits)
+        if code is None:
+            return choice.engine.advance(piece, limits)
+        told(count)
+        return _untouched(piece, code, settings)
+
+    size = _in_pieces(advance, parts, batch, choice.engine.piece)
+    engine = str(choice)
+    if size < choice.engine.piece:
+        engine += f"; memory held {size} trajectories at a time"
+    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": stages}
+
+
+def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
+    """Add pieces of `size` to `parts`, smaller ones once memory does not suffice; returns the last size."""
+    low = 0
+    while low < batch:
+        high = min(batch, low + size)
+        try:
+            parts.append(advance(slice(low, high)))
+            low = high
+        except MemoryError:  # CuPy's error for a device that is full is one too
+            if high - low == 1:
+                raise
+            size = (high - low) // 2
+    return size
+
+
+def _end_code(parts: list[Advance], limits: Limits) -> int | None:
+    """Why no further piece is begun: Ctrl-C or the clock."""
+    if parts and bool((parts[-1].code == STOPPED).any()):
+        return STOPPED
+    return WALL_CLOCK if time.monotonic() > limits.deadline else None
+
+
+def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
+    """A piece that was never begun."""
+    count = len(piece.t)
+    num = arithmetic(settings.precision, np)
+    nothing, zeros = np.full(count, np.nan), np.zeros(count)
+    m = sum(w.size for w in settings.watch)
+    size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
+    begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
+    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
+    readings = num.zeros((m, count))
+    readings[...] = np.nan
+    return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
+
+
+def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: Any) -> dict:
+    m = sum(w.size for w in circuit.outputs.values())
+    num = arithmetic(settings.precision, xp)
+    rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
+    out: dict[str, Any] = {}
+    for field, (name, width) in rows.items():
+        out[field] = num.joined([num.zeros((0, width)), *(each_part(xp.asarray, getattr(p, name)).T for p in parts)])
+    out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
+    for field in ("code", "steps", "orders", "length", "space"):
+        out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
+    out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
+    out["dense"] = _dense(parts, host(leading(out["t"])), m, settings.precision) if settings.keep else None
+    return out
+
+
+def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Dense:
+    """Steps of all pieces, as one."""
+    num = arithmetic(precision, np)
+    ids, first, top = [np.zeros(0, dtype=int)], 0, 1
+    kept = [p.pieces for p in parts if p.pieces is not None]
+    for piece, part in zip(kept, parts, strict=True):
+        ids.append(piece.ids + first)
+        first += len(part.code)
+        top = max(top, piece.coefficients.shape[1])
+    coefficients = num.zeros((sum(len(p.ids) for p in kept), top, m))
+    at = 0
+    for p in kept:
+        coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
+        at += len(p.ids)
+    begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
+    step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
+
+
+def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Call) -> dict:
+    """Phase after phase; a trajectory that fails keeps the code and time of its failure."""
+    if t is not None and (np.ndim(t) or t != schedule.duration):
+        raise GpacError(f"a schedule runs its own phases for {schedule.duration} in all; leave t out (got {t!r})")
+    xp, num = call.xp, arithmetic(call.settings.precision, call.xp)
+    values = dict(inputs)
+    total: dict = {}
+    stages: list[Stage] = []
+    alive = xp.arange(count)
+    for number, phase in enumerate(schedule.phases):
+
+        def told(fraction: float, number: int = number) -> None:
+            if call.progress:
+                call.progress((number + fraction) / len(schedule.phases))
+
+        needed = {n: values[n][:, alive] for n in phase.circuit.inputs}
+        ends = num.zeros((len(alive),))
+        ends[...] = num.numbers(exact_array([phase.duration]))
+        last = phase is schedule.phases[-1]
+        part = run_circuit(phase.circuit, needed, ends, replace(call, progress=told), last)
+        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
+        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
+        at = 0
+        for name, wire in phase.circuit.outputs.items():
+            values[name] = num.zeros((wire.size, count))
+            values[name][...] = xp.nan
+            values[name][:, alive] = part["outputs"].T[at : at + wire.size]
+            at += wire.size
+        total = _after(total, part, alive, count, num)
+        alive = alive[part["code"] == REACHED]
+    return total | {"stages": stages}
+
+
+def _after(total: dict, part: dict, alive: Any, count: int, num: Doubles) -> dict:
+    """Add one phase's figures to those of the phases before."""
+    if not total:
+        return part
+    out = dict(total)
+    for name in ("t", "steps", "orders", "length"):
+        out[name] = total[name].copy()
+        out[name][alive] = out[name][alive] + part[name]
+    out["space"] = total["space"].copy()
+    out["space"][alive] = num.xp.maximum(out["space"][alive], part["space"])
+    out["code"] = total["code"].copy()
+    out["code"][alive] = part["code"]
+    if not out["engine"].endswith(part["engine"]):
+        out["engine"] += f"; then {part['engine']}"
+    for name in ("states", "outputs"):
+        out[name] = num.zeros((count, part[name].shape[1]))
+        out[name][...] = num.xp.nan
+        out[name][alive] = part[name]
+    if part["dense"] is not None:
+        later = total["t"][leading(total["t"]).argmax()] if count else 0.0
+        out["dense"] = part["dense"].placed(host(alive), count, host(later))
+    return out
