@@ -25,7 +25,6 @@ from typing import Any
 
 from ..circuit import Circuit
 from ..errors import GpacError
-from ..wire import Linear
 from .arrays import ArrayEngine
 from .rungekutta import RungeKuttaEngine
 from .stiff import StiffEngine
@@ -33,8 +32,8 @@ from .stiffness import WatchedEngine
 from .task import Engine, Settings
 
 METHODS = ("auto", "taylor", "rungekutta", "stiff", "Radau", "BDF", "LSODA")
-WIDE = 2_000_000
-"""Weights above which matrices no longer stay in a core's cache and BLAS on blocks of lanes is as good."""
+MANY = 1000
+"""Units of a circuit above which writing and compiling its code takes seconds."""
 COST = {"compiled": 300.0, "arrays": 30.0}
 """A Radau step (0.6 to 1 ms) in Taylor steps: of compiled lanes (some 3 us), of arrays (a lane of 16: some 30 us)."""
 
@@ -95,8 +94,8 @@ def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choi
         return Choice(_lanes(circuit, settings), "asked for with backend='compiled'")
     if find_spec("llvmlite") is None:
         return Choice(ArrayEngine(circuit, settings, xp), "llvmlite is not installed")
-    if _weights(circuit) > WIDE and settings.precision == "double":
-        return Choice(ArrayEngine(circuit, settings, xp), f"more than {WIDE} weights, best left to BLAS")
+    if len(circuit.wires) > MANY and settings.precision == "double":
+        return Choice(ArrayEngine(circuit, settings, xp), f"more than {MANY} units take long to compile")
     return Choice(_lanes(circuit, settings), "the fastest for this size")
 
 
@@ -115,9 +114,3 @@ def _lanes(circuit: Circuit, settings: Settings) -> Engine:
     from .lanes.engine import LaneEngine
 
     return LaneEngine(circuit, settings)
-
-
-def _weights(circuit: Circuit) -> int:
-    """Numbers in the matrices that are applied at every order."""
-    matrices = [m for w in circuit.wires if isinstance(w, Linear) for m, _ in w.terms]
-    return sum(m.nnz if hasattr(m, "nnz") else m.size for m in matrices)

@@ -88,7 +88,7 @@ class SeriesCode:
             num.store(num.load(memory["series"], code.times(loop.index, self.stride)), memory["now"], loop.index)
 
     def _emit(self, emitter: OperationCode, operation: Operation) -> None:
-        if self.shared is None:
+        if self.shared is None or operation.out.size == 1:  # a call would be longer than the operation
             emitter.emit(operation)
             return
         alike, places = without_places(operation)
