@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,29 +50,27 @@ def lane_order(tol: float) -> int:
 ARITHMETICS: dict[str, type[Double]] = {"double": Double, "double-double": DoubleDouble}
 
 
-@lru_cache(maxsize=256)
-def _compiled(structure: tuple, steps: Steps, precision: str, shape: Shape, stride: int, source: _Source) -> Compiled:
-    """Code of all circuits of one structure; `source` is one of them."""
-
-    def text() -> str:
-        module = ir.Module("lanes")
-        StepCode(module, source.recurrences, ARITHMETICS[precision], shape, stride, steps)
-        return str(module)
-
-    return Compiled(repr((structure, steps, precision, shape, stride)), text, len(NAMES))
+MOST_CODES = 256
+"""Compiled circuits held in memory; the oldest go first."""
+_codes: dict[tuple, Compiled] = {}
 
 
-class _Source:
-    """Recurrences as an argument that takes no part in the comparison of keys."""
+def _compiled(recurrences: Recurrences, steps: Steps, precision: str, shape: Shape, stride: int) -> Compiled:
+    """The code that all circuits of one structure share; it depends on none of their numbers."""
+    key = recurrences.structure, steps, precision, shape, stride
+    if key not in _codes:
 
-    def __init__(self, recurrences: Recurrences) -> None:
-        self.recurrences = recurrences
+        def text() -> str:
+            module = ir.Module("lanes")
+            StepCode(module, recurrences, ARITHMETICS[precision], shape, stride, steps)
+            return str(module)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Source)
-
-    def __hash__(self) -> int:
-        return 0
+        made = Compiled(repr(key), text, len(NAMES))
+        if len(_codes) >= MOST_CODES:
+            _codes.pop(next(iter(_codes)), None)
+        _codes[key] = made
+        return made
+    return _codes[key]
 
 
 def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
@@ -97,7 +94,7 @@ class LaneEngine:
         self.lanes = shape.lanes
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         r = self.recurrences
-        self.run = _compiled(r.structure, steps, settings.precision, shape, self.stride, _Source(r)).run
+        self.code = _compiled(r, steps, settings.precision, shape, self.stride)
         self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched) * self.parts
         numbers = r.dim + r.still_size + len(r.moving_watched) + 8
@@ -251,7 +248,7 @@ class _Crew:
             while True:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
-                busy = int(self.engine.run(*pointers))
+                busy = int(self.engine.code.run(*pointers))
                 spent = max(1e-6, time.perf_counter() - since)
                 turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
                 self._collect(memory, numbers, control["kept"])
@@ -292,7 +289,7 @@ class _Crew:
         at_work = memory["ids"][memory["ids"] >= 0].copy()
         numbers[control["stop"]] = numbers[control["next"]]
         numbers[control["max_steps"]], numbers[control["turns"]] = 0, 1
-        self.engine.run(*pointers)
+        self.engine.code.run(*pointers)
         self._collect(memory, numbers, control["kept"])
         fate = self.queue["counts"][:, 1]
         fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)

@@ -150,7 +150,7 @@ class Group:
 
     def ids(self) -> Value:
         """Who sits in the lanes; -1 in free ones."""
-        return self.code.build.load(self.pointer["ids"], typ=self.code.integers, align=64)
+        return self.code.build.load(self.pointer["ids"], typ=self.code.integers, align=self.code.alignment)
 
     def refill(self) -> Value:
         """Give free lanes the next trajectories; returns how many lanes are at work."""

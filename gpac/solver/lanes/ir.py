@@ -34,6 +34,7 @@ class Code:
 
     def __init__(self, module: ir.Module, name: str, arguments: Sequence[ir.Type], lanes: int) -> None:
         self.module, self.lanes = module, lanes
+        self.alignment = min(64, 8 * lanes)  # memory starts on cache lines; vectors may be shorter than they are
         self.vector, self.integers = ir.VectorType(DOUBLE, lanes), ir.VectorType(INT, lanes)
         self.mask = ir.VectorType(BOOL, lanes)
         self.function = ir.Function(module, ir.FunctionType(INT, arguments), name)
@@ -129,11 +130,11 @@ class Code:
 
     def load(self, base: Value, place: int | Value) -> Value:
         """Read the vector at `place`."""
-        return self.build.load(self.at(base, place), typ=self.vector, align=64)
+        return self.build.load(self.at(base, place), typ=self.vector, align=self.alignment)
 
     def store(self, value: Value, base: Value, place: int | Value) -> None:
         """Write the vector at `place`."""
-        self.build.store(value, self.at(base, place), align=64)
+        self.build.store(value, self.at(base, place), align=self.alignment)
 
     def scalar(self, base: Value, place: int | Value) -> Value:
         """Read one double of a table."""
