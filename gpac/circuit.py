@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .errors import CircuitError, ShapeError
-from .graph import moves, operands
+from .graph import closure, moves, operands
 from .program import Program
 from .wire import Forward, Input, Integral, Linear, Product, Time, Wire, as_wire, describe, source
 
@@ -196,14 +196,7 @@ def time_degrees(circuit: Circuit) -> dict[Wire, int]:
 
 def driving(circuit: Circuit) -> set[Wire]:
     """Units that integrators need; the others are only read."""
-    found: set[Wire] = set()
-    stack: list[Wire] = list(circuit.integrals)
-    while stack:
-        wire = stack.pop()
-        if wire not in found:
-            found.add(wire)
-            stack += [circuit.source(x) for x in operands(wire)]
-    return found
+    return closure(circuit.integrals, lambda wire: map(circuit.source, operands(wire)))
 
 
 def _reached(outputs: Mapping[str, Wire]) -> list[Wire]:

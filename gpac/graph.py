@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from .wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire, source
 
 
@@ -15,6 +17,18 @@ def operands(wire: Wire) -> list[Wire]:
         start = [wire.initial.wire] if isinstance(wire.initial, Start) else []
         return [wire.integrand, wire.variable, *start]
     return []
+
+
+def closure(wires: Iterable[Wire], follow: Callable[[Wire], Iterable[Wire]]) -> set[Wire]:
+    """The wires and all that is reached from them, where `follow` tells what a wire leads to."""
+    found: set[Wire] = set()
+    waiting = list(wires)
+    while waiting:
+        wire = waiting.pop()
+        if wire not in found:
+            found.add(wire)
+            waiting += follow(wire)
+    return found
 
 
 def moves(wire: Wire) -> bool:

@@ -38,6 +38,8 @@ def _batched(x: Value, rank: int, layer: Callable[[Value], Value]) -> Value:
 
 
 def convolution(rank: int) -> Layer:
+    """aten.conv1d to conv3d."""
+
     def layer(x: Value, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, *rest: Any) -> Value:
         dilation, groups = _filled(rest, (1, 1))
         if padding == "valid":
@@ -51,6 +53,8 @@ def convolution(rank: int) -> Layer:
 
 
 def transposed(rank: int) -> Layer:
+    """aten.conv_transpose1d to conv_transpose3d."""
+
     def layer(x: Value, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, *rest: Any) -> Value:
         extra, groups, dilation = _filled(rest, (0, 1, 1))
         transposed = lambda v: layers.conv_transpose(v, weight, bias, stride, padding, dilation, groups, extra)  # noqa: E731
@@ -60,6 +64,8 @@ def transposed(rank: int) -> Layer:
 
 
 def pool(rank: int) -> Layer:
+    """aten.avg_pool1d to avg_pool3d."""
+
     def layer(x: Value, kernel: Any, stride: Any = None, padding: Any = 0, *rest: Any, **options: Any) -> Value:
         ceil, count, divisor = _filled(rest, (False, True, None))
         if options.get("divisor_override", divisor) is not None:
@@ -70,6 +76,8 @@ def pool(rank: int) -> Layer:
 
 
 def adaptive_pool(rank: int) -> Layer:
+    """aten.adaptive_avg_pool1d to adaptive_avg_pool3d; a size of None keeps the axis."""
+
     def layer(x: Value, size: Any) -> Value:
         wanted = [n if n is not None else x.shape[x.ndim - rank + k] for k, n in enumerate(size)]
         return _batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
@@ -78,6 +86,7 @@ def adaptive_pool(rank: int) -> Layer:
 
 
 def batch_norm(x: Value, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Value:
+    """aten.batch_norm with running statistics."""
     if training or mean is None:
         raise ShapeError("it normalises over the batch; put the module in eval mode, with running statistics")
     eps = rest[1] if len(rest) > 1 else 1e-5
@@ -88,28 +97,33 @@ def batch_norm(x: Value, weight: Any, bias: Any, mean: Any, variance: Any, train
 def instance_norm(
     x: Value, weight: Any, bias: Any, mean: Any, variance: Any, use: bool, _: Any, eps: float, *__: Any
 ) -> Value:
+    """aten.instance_norm with the statistics of each image."""
     if not use:
         raise ShapeError("instance norm with running statistics is not supported")
     return _each(x, lambda v: layers.instance_norm(v, weight, bias, eps))
 
 
 def layer_norm(x: Value, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Value:
+    """aten.layer_norm."""
     return layers.layer_norm(x, len(shape), weight, bias, eps)
 
 
 def rms_norm(x: Value, shape: Any, weight: Any = None, eps: float | None = None) -> Value:
+    """aten.rms_norm; without an eps PyTorch takes that of the data's type, which is none of the function."""
     if eps is None:
         raise ShapeError("expected an rms norm with an eps of its own")
     return layers.rms_norm(x, len(shape), weight, eps)
 
 
 def group_norm(x: Value, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Value:
+    """aten.group_norm."""
     return _each(x, lambda v: layers.group_norm(v, groups, weight, bias, eps))
 
 
 def attention(
     q: Any, k: Any, v: Any, mask: Any = None, dropout: float = 0.0, is_causal: bool = False, **options: Any
 ) -> Value:
+    """aten.scaled_dot_product_attention, with as many leading axes as are given."""
     if options.get("enable_gqa"):
         raise ShapeError("grouped queries (enable_gqa) are not supported")
     q, k, v = (a if isinstance(a, Value) else constant(a) for a in (q, k, v))

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..circuit import Circuit, driving, time_degrees
 from ..exact import to_doubles, to_floats
+from ..graph import closure, operands
 from ..wire import Integral, Linear, Product, Time, Wire
 
 
@@ -200,17 +201,8 @@ class _Lowering:
 
     def _behind(self, wires: Iterable[Wire]) -> set[Wire]:
         """The wires and the units they are made of, up to integrators."""
-        from ..graph import operands
-
-        found: set[Wire] = set()
-        stack = list(wires)
-        while stack:
-            wire = stack.pop()
-            if wire not in found:
-                found.add(wire)
-                if not isinstance(wire, Integral):
-                    stack += [self.circuit.source(x) for x in operands(wire)]
-        return found
+        source = self.circuit.source
+        return closure(wires, lambda w: [] if isinstance(w, Integral) else map(source, operands(w)))
 
     def _place(self) -> None:
         """Give every moving unit its places."""

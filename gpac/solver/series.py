@@ -7,14 +7,14 @@ alone or among a million. The array module (numpy or cupy) is the one of the arr
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit, driving, time_degrees
-from ..graph import operands
+from ..graph import closure, operands
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 from .arithmetic import arithmetic
 
@@ -127,16 +127,13 @@ class Series:
 
     def _behind(self, wires: list[Wire]) -> list[Wire]:
         """The wires and what their values at t = 0 are made of, in the order of evaluation."""
-        found: set[Wire] = set()
-        stack = list(wires)
-        while stack:
-            wire = stack.pop()
-            if wire not in found:
-                found.add(wire)
-                if isinstance(wire, Integral):
-                    stack += [self.circuit.source(wire.initial.wire)] if isinstance(wire.initial, Start) else []
-                else:
-                    stack += [self.circuit.source(x) for x in operands(wire)]
+
+        def follow(wire: Wire) -> Iterable[Wire]:
+            if not isinstance(wire, Integral):
+                return map(self.circuit.source, operands(wire))
+            return [self.circuit.source(wire.initial.wire)] if isinstance(wire.initial, Start) else []
+
+        found = closure(wires, follow)
         return [w for w in self.circuit.wires if w in found]
 
     def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool, only: Set[Wire] | None = None) -> None:

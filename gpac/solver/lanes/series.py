@@ -17,6 +17,10 @@ from .operations import OperationCode, Shape
 
 MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "index")
 """Pointers that these functions take, in this order; the order k follows."""
+VALUES = "values"
+"""The place of order 0, beside `ALONE`, `FIRST` and `SECOND` of the others."""
+PLACES = ("at", "series", "rates", "data", "index", "bias")
+"""Fields of operations, operands and terms that say where something lies; -1 where there is nothing."""
 FEW = 12
 """Operations up to which they are written out one after the other; more share functions where they are alike."""
 
@@ -105,9 +109,6 @@ class SeriesCode:
         code.build.call(self.shared[key], given)
 
 
-VALUES = "values"
-
-
 def without_places(operation: Operation) -> tuple[Operation, list[int]]:
     """The operation with its places in memory numbered through, and these places: alike operations become equal."""
     places: list[int] = []
@@ -125,7 +126,3 @@ def without_places(operation: Operation) -> tuple[Operation, list[int]]:
         return numbered(value)
 
     return numbered(operation), places
-
-
-PLACES = ("at", "series", "rates", "data", "index", "bias")
-"""Fields of operations, operands and terms that say where something lies; -1 where there is nothing."""
