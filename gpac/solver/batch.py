@@ -92,7 +92,8 @@ def solve(
         phases, and an event is looked for in every phase that has its wire.
     extremes : True, or wires, output names, or a mapping from name to such
         Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
-        `solution.extremes`. True means all outputs.
+        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives, an executor or
+        double-double precision.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
@@ -125,30 +126,13 @@ def solve(
     """
     settings = _settings(tol, atol, dense or np.ndim(t) == 2, length, precision)
     limits = _limits(max_steps, max_seconds, threads)
+    options: dict[str, Any] = {"tol": tol, "atol": atol, "precision": precision, "dense": dense, "length": length}
+    options |= {"max_steps": max_steps, "backend": backend, "method": method}
     if derivatives:
-        from .sensitivity import sensitivities
-
         if events is not None or extremes:
             raise GpacError("derivatives are solved for without events or extremes; ask for those in a second call")
-        if np.ndim(t) == 2:
-            raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
-        plain = partial(
-            solve,
-            tol=tol,
-            atol=atol,
-            precision=precision,
-            dense=dense,
-            length=length,
-            max_steps=max_steps,
-            max_seconds=max_seconds,
-            backend=backend,
-            method=method,
-            threads=threads,
-            executor=executor,
-            progress=progress,
-        )
-        solution, jacobian = sensitivities(system, t, inputs, initial, derivatives, plain, tol, backend, precision)
-        return replace(solution, jacobian=jacobian)
+        options |= {"max_seconds": max_seconds, "threads": threads, "executor": executor, "progress": progress}
+        return _with_derivatives(system, t, inputs, initial, derivatives, options)
     runnable = as_runnable(system, initial)
     if initial is not None:
         if inputs is not None:
@@ -167,15 +151,11 @@ def solve(
     if asked and precision != "double":
         raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
+    if asked and executor is not None:
+        raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
     with shown(progress) as told:
-        if executor is not None and asked:
-            raise GpacError(
-                "events and extremes are found on one machine: leave executor out, or cut the batch yourself"
-            )
         if executor is not None and count:
-            options: dict[str, Any] = {"tol": tol, "atol": atol, "dense": dense, "length": length}
-            options |= {"max_steps": max_steps, "backend": backend, "method": method, "threads": threads or 1}
-            options["precision"] = precision
+            options["threads"] = threads or 1
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
             solution = distribute(executor, todo, told)
             return mapped(solution, lambda a: a[0]) if batch is None else solution
@@ -188,6 +168,20 @@ def solve(
     if asked:
         solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
     return solution if grid is None else _on_grid(solution, grid, dense)
+
+
+def _with_derivatives(
+    system: System, t: Any, inputs: Any, initial: Any, names: bool | str | Sequence[str], options: dict[str, Any]
+) -> Solution:
+    """The solution and its variational equations', each by a call of `solve` with the same options."""
+    from .sensitivity import sensitivities
+
+    if np.ndim(t) == 2:
+        raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
+    tol, backend, precision = options["tol"], options["backend"], options["precision"]
+    plain = partial(solve, **options)
+    solution, jacobian = sensitivities(system, t, inputs, initial, names, plain, tol, backend, precision)
+    return replace(solution, jacobian=jacobian)
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
