@@ -182,9 +182,9 @@ def _relaxed_layer() -> Problem:
 
 
 def _gaps() -> Problem:
-    """exp(t^20): nineteen of twenty Taylor coefficients at 0 are zero."""
+    """exp(t^20), to a dyadic t: nineteen of twenty Taylor coefficients at 0 are zero."""
     return Problem(
-        "exp(t^20)", Circuit({"y": fn.exp(gpac.time() ** 20)}), Fraction(11, 10), lambda mp, t: [mp.exp(t**20)], 840
+        "exp(t^20)", Circuit({"y": fn.exp(gpac.time() ** 20)}), Fraction(35, 32), lambda mp, t: [mp.exp(t**20)], 410
     )
 
 

@@ -94,10 +94,6 @@ class Doubles:
         """Sum over orders of c (order, block, entry, lane) times powers (order, block, lane), the last order first."""
         return self.xp.einsum("kbil,kbl->bil", c[::-1], powers[::-1])
 
-    def step(self, h: Array, gap: Array, last: Array) -> Array:
-        """Steps h; where they are the `last`, all of the gap that is left."""
-        return h
-
     def start(self, start: Start, x: Array) -> Array:
         """An elementary function at the values x."""
         return TABLE[start.function].arrays(self.xp, x, *start.parameters)
@@ -159,10 +155,6 @@ class Pairs(Doubles):
     def evaluate(self, c: Pair, powers: Pair) -> Pair:
         """Sum over orders of c (order, block, entry, lane) times powers (order, block, lane)."""
         return dot(c, powers[:, :, None])
-
-    def step(self, h: Array, gap: Pair, last: Array) -> Pair:
-        """Steps h; where they are the `last`, all of the gap that is left."""
-        return Pair(h, self.xp.where(last, gap.low, 0.0))
 
     def start(self, start: Start, x: Pair) -> Pair:
         """An elementary function at the values x, by mpmath with forty digits, entry by entry."""

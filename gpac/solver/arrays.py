@@ -113,8 +113,9 @@ class Run:
             self._retire(stuck & grown, BLOW_UP)
             self._retire(stuck & ~grown, UNDERFLOW)
             h = xp.where(self.live, h, 0.0)
-        h = xp.copysign(h, num.lead(gap))
-        step = num.step(h, gap, last & self.live)
+        after = num.where(last & self.live, self.t_end, self.t + xp.copysign(h, num.lead(gap)))
+        step = after - self.t  # by what the clock can add: rounding of time costs no accuracy
+        h = num.lead(step)
         powers = _powers(step, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
         increment = num.evaluate(c[1:, :, :dim], powers[1:])
@@ -126,7 +127,7 @@ class Run:
         if self.settings.keep:
             polynomials, begin = self._polynomials(order), self.t.copy()
         t_old = self.t
-        self.t = num.where(last & self.live, self.t_end, self.t + h)
+        self.t = after
         c[0][:, :dim] = old[:, :dim] + increment
         self._restart()
         good = self.live & self._trusted(slope, step, order)

@@ -129,10 +129,9 @@ class Run:
 
     def _step(self) -> None:
         xp = self.xp
-        h, last = self._taken()
+        h, t_new, last = self._taken()
         for number in range(1, 12):
             self._stage(number, self.t + C[number] * h, h)
-        t_new = xp.where(last, self.t_end, self.t + h)
         new = self._stage(12, t_new, h)
         error = self._error(new, h)
         good = self.live & (error <= 1)
@@ -149,8 +148,8 @@ class Run:
         self._retire(ended, REACHED, lanes)
         self._retire(self.live & (self.results.steps[self.ids] >= self.limits.max_steps), MAX_STEPS)
 
-    def _taken(self) -> tuple[Array, Array]:
-        """The steps to try, signed, and which of them are the last; who cannot move any more is let go."""
+    def _taken(self) -> tuple[Array, Array, Array]:
+        """The steps to try, signed, where they lead, and which are the last; who cannot move any more is let go."""
         xp = self.xp
         left = xp.abs(self.t_end - self.t)
         last = self.live & (self.h >= left * (1 - 4 * EPS))
@@ -160,7 +159,8 @@ class Run:
             grown = ~(largest(self.state, xp) < 1e3 * self.first_scale)
             self._retire(stuck & grown, BLOW_UP)
             self._retire(stuck & ~grown, UNDERFLOW)
-        return xp.copysign(xp.where(self.live, h, 0.0), self.t_end - self.t), last
+        after = xp.where(last, self.t_end, self.t + xp.copysign(xp.where(self.live, h, 0.0), self.t_end - self.t))
+        return after - self.t, after, last  # steps by what the clock can add: rounding of time costs no accuracy
 
     def _allowed(self) -> Array:
         """The error that a step may make."""

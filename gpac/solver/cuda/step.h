@@ -31,8 +31,8 @@ enum Control { NEXT, KEPT, ENDED };
 struct Trajectory {
     Moment end;
     double cap, steps, length, space;
-    // the step under way: signed, and in units of time
-    Moment step;
+    // the step under way: where it leads, signed, and in units of time
+    Moment after, step;
     Number relative;
     bool last;
     long long row;
@@ -184,7 +184,8 @@ INLINE bool take_step(Work& w, Trajectory& p, Fate& fate) {
         p.cap = INFINITE;
         return false;
     }
-    p.step = p.last ? gap : moment(copysign(step, lead(gap)));  // in double-double the gap need not be a double
+    p.after = p.last ? p.end : plus(w.clock, moment(copysign(step, lead(gap))));
+    p.step = minus(p.after, w.clock);  // by what the clock can add: rounding of time costs no accuracy
     p.relative = as_number(scaled(p.step, 1.0 / w.unit));
     return true;
 }
@@ -291,7 +292,7 @@ run(Number* state, const Number* parameters, Moment* clocks, const Moment* ends,
                 if (KEEP && !keep(w, p, record, control)) break;
                 piece = LENGTH ? stretch(w, lead(p.relative)) : 0.0;
                 advance(w, p.relative);
-                w.clock = p.last ? p.end : plus(w.clock, p.step);
+                w.clock = p.after;
                 w.unit = power_of_two(fabs(lead(p.step)));
                 checking = true;
             }

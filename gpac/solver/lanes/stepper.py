@@ -114,14 +114,16 @@ class StepCode:
         smaller = build.fmul(unit, code.number(2.0**-UNIT_BITS))
         again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-1000))))
         signed = (code.intrinsic("copysign", step, gap[0]), *num.zero()[1:])
-        signed = (signed[0], *num.select(build.and_(last, moves), gap, signed)[1:])
+        after = num.select(build.and_(last, moves), goal, num.add(clock, signed))
+        signed = num.subtract(after, clock)  # by what the clock can add: rounding of time costs no accuracy
+        step = code.absolute(signed[0])
         relative = tuple(build.fdiv(part, unit) for part in signed)
         if self.steps.length:
             stretch = self._stretch(relative[0])
         if self.steps.keep:
             self.group.keep(signed[0])
         self._advance(relative)
-        num.store(num.select(last, goal, num.add(clock, signed)), self.pointer["clock"], 0)
+        num.store(after, self.pointer["clock"], 0)
         following = build.select(moves, self._power_of_two(step), build.select(again, smaller, unit))
         code.store(following, self.pointer["unit"], 0)
         self.group.start_order()
