@@ -1,4 +1,4 @@
-"""How far is a residual network from its neural ODE? Both are proven, and the distance halves when the depth doubles."""
+"""How far is a residual network from its neural ODE? Both are proven; the distance halves as the depth doubles."""
 
 import numpy as np
 

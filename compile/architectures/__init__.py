@@ -2,7 +2,7 @@
 
 from .bounds import euler_bound, size_and_slope
 from .equilibrium import Contraction, Equilibrium, contraction, enclose_equilibrium, equilibrium
-from .fields import activation_inside, activation_outside, inside_in_time, outside_in_time, two_layers
+from .fields import activation_inside, activation_outside, inside_in_time, outside_in_time, switched, two_layers
 from .fractal import HEUN, MIDPOINT, Fractal
 from .gap import Gap, measure_gap
 from .hamiltonian import antisymmetric_field, canonical, energy, hamiltonian_field, separable
@@ -51,6 +51,7 @@ __all__ = [
     "root_condition",
     "separable",
     "size_and_slope",
+    "switched",
     "two_layers",
     "unrolled",
 ]

@@ -159,6 +159,10 @@ class EquilibriumLimit:
     proof: Contraction
     rate: Fraction
 
+    def __str__(self) -> str:
+        speed = float((1 - self.proof.m).lower() * float(self.rate))
+        return f"the distance from the limit falls at least like exp(-{speed:.3g} t)"
+
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """A time after which every output is within `error` of the network's, for one input x."""
         import flint

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from gpac.errors import ShapeError
+from gpac.exact import to_exact
 
 from ..build import as_network, linear
-from ..field import Field
+from ..compose import applied
+from ..field import Field, as_field
 from ..network import Network
 from ..operations import Activation, dense
 from ..value import Value, affine, network_input
@@ -47,6 +49,26 @@ def inside_in_time(weights: Sequence[Any], biases: Sequence[Any] = (), activatio
     """h' = w(t) s(h) + b(t), the coefficients as in `outside_in_time`."""
     h, t = _state_and_time(weights)
     return _field(_moving(weights, biases, h.apply(activation), t))
+
+
+def switched(fields: Sequence[Network], times: Sequence[Any], sharpness: Any) -> Field:
+    """fields[0] + sum of sigmoid(sharpness (t - times[k])) (fields[k + 1] - fields[k]): one analytic system.
+
+    It tends to the fields one after the other, switched at `times`; the state is off by O(1/sharpness) near a switch
+    and O(1/sharpness^2) after it, where what comes before and after the switch cancels. `flow` of
+    the pieces (fields[0], times[0]), ... has jumps instead: a schedule, exact.
+    """
+    if len(fields) != len(times) + 1 or any(as_field(f).reads != ("state",) for f in fields):
+        raise ShapeError(f"expected fields of the state, one more than the times between them, got {len(fields)}")
+    n = fields[0].size
+    parts = network_input((n + 1,))
+    h, t = parts[:n], parts[n:]
+    values = [applied(f, h) for f in fields]
+    total = values[0]
+    for before, after, time in zip(values, values[1:], times, strict=False):
+        gate = (t * to_exact(sharpness) + -to_exact(sharpness) * to_exact(time)).apply("sigmoid")
+        total = total + gate * (after - before)
+    return _field(total)
 
 
 def _state_and_time(weights: Sequence[Any]) -> tuple[Value, Value]:

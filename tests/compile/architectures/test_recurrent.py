@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 import gpac
-from compile import flow, forward
+from compile import Field, flow, forward
 from compile.architectures import gru_field, hidden_state, lstm_field, resnet
-from compile.build import as_network
+from compile.build import as_network, concatenate
 from compile.compose import zeros
 from compile.layers.recurrent import Cell, lstm
 from compile.value import network_input
@@ -69,6 +69,18 @@ def test_a_continuous_gru_is_its_equation(reset_after):
     proof = gpac.prove(program, inputs=x[0], digits=15)
     assert proof.digits >= 15
     assert_allclose([float(m) for m in proof.mid], truth[0], rtol=0, atol=1e-12)
+
+
+def test_a_gru_whose_input_moves():
+    """x(t) = (sin t, t^2, 1): the field composed with a path of the time."""
+    weights = cell(3, 4, 3)
+    given = network_input((5,))
+    h, t = given[:4], given[4:]
+    path = concatenate([t.apply("sin"), t.apply("square"), 0 * t + 1])
+    field = Field(as_network(gru_field(weights).value(h, path)), ("state", "time"))
+    start = np.array([0.5, -0.25, 0.0, 1.0])
+    truth = runge_kutta(lambda t, h: gru_rates(weights, np.array([np.sin(t), t * t, 1]), h, True), start, 2.0)
+    assert_allclose(solved(flow(field, 2), start), truth, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("reset_after", [True, False])

@@ -39,6 +39,7 @@ from compile.architectures import (
     root_condition,
     separable,
     size_and_slope,
+    switched,
     two_layers,
     unrolled,
 )
@@ -93,6 +94,17 @@ def test_weights_polynomial_in_time_are_flows_and_networks(make, expected):
     for j in range(4):
         h = h + expected(h, j / 4) / 4
     assert_allclose(forward(resnet(field, depth=4), X[0]), h, rtol=1e-14)
+
+
+def test_smooth_switches_tend_to_jumps():
+    """One analytic system against the schedule with jumps: before and after a switch cancel, which makes order 2."""
+    fields, times = [activation_outside(w, C) for w in (W, -W, W.T)], [Fraction(1, 2), 1]
+    truth = solved(flow([(fields[0], Fraction(1, 2)), (fields[1], Fraction(1, 2)), (fields[2], 1)]), X)
+    errors = []
+    for sharpness in (64, 128, 256):
+        errors.append(np.abs(solved(flow(switched(fields, times, sharpness), 2), X) - truth).max())
+    assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.05)
+    assert errors[-1] < 1e-4
 
 
 # -- ResNet ---------------------------------------------------------------------------------------------------
@@ -410,6 +422,7 @@ def test_an_antisymmetric_field():
         (lambda: hamiltonian_field(np.ones((2, 2)), J=np.ones((2, 2))), "antisymmetric J"),
         (lambda: outside_in_time([np.ones((2, 3))]), "square weight matrices"),
         (lambda: euler_bound(outside_in_time([W, W]), X[0]), "state alone"),
+        (lambda: switched([FIELD], [1], 10), "one more than the times"),
     ],
 )
 def test_bad_input_is_a_sentence(call, message):

@@ -75,6 +75,14 @@ def test_a_quadratic_field_needs_no_start_values_and_may_have_a_pole():
     assert gpac.prove(program, inputs=[1], digits=10).answer.name == "ENDS"
 
 
+@pytest.mark.parametrize(("w", "h0"), [(0.75, 0.5), (-2.0, 12.0)])
+def test_derivatives_by_the_input(w, h0):
+    """d h(T)/d h0 = cosh(h0) exp(w T) / cosh h(T), through the handed start values."""
+    run = gpac.solve(flow(Network(1, [Tanh(), dense([[w]])]), 2), inputs=[h0], tol=1e-13, derivatives=True)
+    h = np.arcsinh(np.sinh(h0) * np.exp(2 * w))
+    assert_allclose(run.jacobian["x"], [[np.cosh(h0) * np.exp(2 * w) / np.cosh(h)]], rtol=1e-10)
+
+
 # -- every form against Runge-Kutta ---------------------------------------------------------------------------
 
 A1, A2, B = matrices(3, (5, 3), (3, 5), (5,))
