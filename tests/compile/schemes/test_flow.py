@@ -147,6 +147,23 @@ def test_a_unit_that_does_not_move_is_read_where_it_is():
     assert_allclose(solved(program, [2.0]), truth, rtol=0, atol=1e-12)
 
 
+def test_a_live_module_as_field_and_torchdiffeq():
+    """from_torch of an MLP; the judge is torchdiffeq's dopri5 at 1e-12 on the module itself."""
+    torch = pytest.importorskip("torch")
+    torchdiffeq = pytest.importorskip("torchdiffeq")
+    from compile import from_torch
+
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 8), torch.nn.GELU(), torch.nn.Linear(8, 3)]
+    module = torch.nn.Sequential(*layers).double()
+    x = torch.randn(2, 3, dtype=torch.float64)
+    times = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    with torch.no_grad():
+        found = torchdiffeq.odeint(lambda t, h: module(h), x, times, rtol=1e-12, atol=1e-12, method="dopri5")[-1]
+    program = flow(from_torch(module, x[:1]), 2)
+    assert_allclose(solved(program, x.numpy()), found.numpy(), rtol=0, atol=1e-10)
+
+
 # -- what a field may read ------------------------------------------------------------------------------------
 
 
