@@ -1,6 +1,6 @@
 """Architectures read as differential equations: vector fields, and networks that are their discretisations."""
 
-from .bounds import euler_bound, size_and_slope
+from .bounds import Growth, euler_bound, growth
 from .equilibrium import Contraction, Equilibrium, contraction, enclose_equilibrium, equilibrium
 from .fields import activation_inside, activation_outside, inside_in_time, outside_in_time, switched, two_layers
 from .fractal import HEUN, MIDPOINT, Fractal
@@ -20,6 +20,7 @@ __all__ = [
     "Equilibrium",
     "Fractal",
     "Gap",
+    "Growth",
     "activation_inside",
     "activation_outside",
     "antisymmetric_field",
@@ -31,6 +32,7 @@ __all__ = [
     "equilibrium",
     "euler",
     "euler_bound",
+    "growth",
     "gru_field",
     "hamiltonian_field",
     "hidden_state",
@@ -50,7 +52,6 @@ __all__ = [
     "revnet_inverse",
     "root_condition",
     "separable",
-    "size_and_slope",
     "switched",
     "two_layers",
     "unrolled",
