@@ -31,15 +31,12 @@ from ..activations import RULES
 from ..balls import Enclosure, apply, ball_vector
 from ..network import Network
 from ..operations import Activation, Affine, dense
-from ..schemes.bound import ROUNDING, _norm
 from ..schemes.settings import Still
 from ..schemes.units import activated
+from .ranges import BITS, INCREASING, SLACK, weighted_rows
 from .steps import positive
 
 Ball = Any
-BITS = 64
-MONOTONE = frozenset(("tanh", "sigmoid", "softplus", "log_sigmoid", "tanhshrink", "erf", "arctan"))
-"""Activations whose slope is never negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +116,7 @@ def contraction(model: Equilibrium) -> Contraction:
 
     W = model.recurrent
     diagonal = np.diag(W)
-    own = np.maximum(diagonal, 0) if model.activation in MONOTONE else np.abs(diagonal)
+    own = np.maximum(diagonal, 0) if model.activation in INCREASING else np.abs(diagonal)
     sizes = np.abs(W) - np.diag(np.abs(diagonal)) + np.diag(own)  # exact: the diagonal is replaced
     v = _scaling(sizes)
     with flint.ctx.workprec(BITS):
@@ -176,7 +173,7 @@ class EquilibriumLimit:
                 return 1.0
             needed = float(first.log().upper()) - log(error.numerator) + log(error.denominator)
             speed = float(((1 - self.proof.m) * to_arb(self.rate)).lower())
-        return max(needed, 1e-9) / speed * ROUNDING
+        return max(needed, 1e-9) / speed * (1 + SLACK)
 
     def error(self, inputs: dict[str, Any], t: Any) -> Ball:
         """A ball whose upper end bounds the distance of every output from its limit at time t."""
@@ -193,9 +190,7 @@ class EquilibriumLimit:
     def _reading(self) -> Ball:
         """From the norm of z to the largest change of an output."""
         v = to_floats(np.array(self.proof.scaling, dtype=object))
-        matrix = self.model.last.weight
-        scaled = matrix @ np.diag(v) if np.ndim(matrix) == 2 else v * to_floats(matrix)
-        return to_arb(_norm(scaled) * ROUNDING) * self.model.slope
+        return to_arb(float(weighted_rows(self.model.last.weight, v).max()) * (1 + SLACK)) * self.model.slope
 
 
 def enclose_equilibrium(model: Equilibrium, x: Any, digits: int = 50) -> Enclosure:

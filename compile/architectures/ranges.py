@@ -121,6 +121,12 @@ def _softmax(operation: Softmax, z: Range) -> Range:
     return Range(sizes, -rows, rows)
 
 
+def weighted_rows(matrix: Matrix, weights: np.ndarray) -> np.ndarray:
+    """sum over j of |a_ij| weights_j for every row i of a matrix in any of its forms."""
+    positive, negative = _parts(matrix)
+    return (_times(positive, weights[:, None]) - _times(negative, weights[:, None]))[:, 0]
+
+
 def _parts(matrix: Matrix) -> tuple[Any, Any]:
     """The positive and the negative part."""
     if hasattr(matrix, "tocsr"):

@@ -7,6 +7,8 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
@@ -87,6 +89,7 @@ def test_derivatives_by_the_input(w, h0):
 
 A1, A2, B = matrices(3, (5, 3), (3, 5), (5,))
 W, C = matrices(4, (3, 3), (3,))
+MOVES = ["dense", "dense", "add", "multiply", "softmax", "tanh", "softplus", "gelu", "sin", "gaussian", "arctan"]
 FORMS = {
     "A2 tanh(A1 h + b)": ([dense(A1, B), Tanh(), dense(A2)], lambda h: A2 @ np.tanh(A1 @ h + B)),
     "tanh(w h + b)": ([dense(W, C), Tanh()], lambda h: np.tanh(W @ h + C)),
@@ -126,6 +129,29 @@ def test_other_activations_as_fields(name):
     x = np.random.default_rng(6).normal(size=3)
     truth = runge_kutta(lambda t, h: forward(network, h), x, 1.0)
     assert_allclose(solved(flow(network), x), truth, rtol=0, atol=2e-12)
+
+
+@settings(max_examples=8, deadline=None)
+@given(moves=st.lists(st.sampled_from(MOVES), min_size=1, max_size=7), seed=st.integers(0, 2**32 - 1))
+def test_random_dags_as_fields(moves, seed):
+    """Shared values, products, skips; the last tanh keeps the flow from running away."""
+    rng = np.random.default_rng(seed)
+    values = [network_input((3,))]
+    for move in moves:
+        a, b = (values[int(rng.integers(len(values)))] for _ in range(2))
+        if move == "dense":
+            values.append(linear(a, rng.normal(size=(3, 3)), rng.normal(size=3)))
+        elif move == "multiply":
+            values.append(a.apply("tanh") * b.apply("sigmoid"))
+        elif move == "add":
+            values.append(a + 2 * b if a is not b else 3 * a)
+        else:
+            values.append(a.softmax() if move == "softmax" else a.apply(move))
+    total = sum(values[-2:], values[0] * -1)
+    network = as_network(linear(total.apply("tanh"), rng.normal(size=(3, 3))))
+    x = rng.normal(size=3)
+    truth = runge_kutta(lambda t, h: forward(network, h), x, 0.5)
+    assert_allclose(solved(flow(network, Fraction(1, 2)), x), truth, rtol=0, atol=1e-10)
 
 
 def test_softmax_norms_and_quotients_in_a_field():
@@ -287,6 +313,18 @@ def test_forty_digits_of_a_closed_form():
     with mpmath.workdps(60):
         truth = mpmath.asinh(mpmath.sinh(mpmath.mpf(1) / 7) * mpmath.exp(mpmath.mpf(2) / 3))
         assert proof.contains([truth])
+
+
+def test_three_arithmetics_agree():
+    """Balls, mpmath's Taylor series, and double-double batches."""
+    program = flow([(Network(3, FORMS[form][0]), Fraction(1, 2)) for form in ("silu", "sin")])
+    x = [Fraction(1, 2), -1, 0.25]
+    proof = gpac.prove(program, inputs=x, digits=32)
+    with mpmath.workdps(50):
+        run = gpac.reference(program, inputs=x, bits=150)
+        assert max(abs(a - b) for a, b in zip(run.outputs, proof.mid, strict=True)) < mpmath.mpf(10) ** -32
+        pairs = gpac.solve(program, inputs=np.array([0.5, -1, 0.25]), precision="double-double", tol=1e-30).check()
+        assert max(abs(a - b) for a, b in zip(pairs.outputs_mpf(), proof.mid, strict=True)) < mpmath.mpf(10) ** -27
 
 
 def test_the_certificate_of_a_flow_is_accepted(tmp_path):
