@@ -1,8 +1,9 @@
 """Architectures read as differential equations: vector fields, and networks that are their discretisations."""
 
 from .bounds import Growth, euler_bound, growth
-from .equilibrium import Contraction, Equilibrium, contraction, enclose_equilibrium, equilibrium
+from .equilibrium import Contraction, Equilibrium, contraction
 from .fields import activation_inside, activation_outside, inside_in_time, outside_in_time, switched, two_layers
+from .fixed_point import enclose_equilibrium
 from .fractal import HEUN, MIDPOINT, Fractal
 from .gap import Gap, measure_gap
 from .hamiltonian import antisymmetric_field, canonical, energy, hamiltonian_field, separable
@@ -10,6 +11,7 @@ from .momentum import momentum_field, momentum_inverse, momentum_resnet
 from .multistep import lm_limit, lm_resnet, root_condition
 from .polynet import poly_nested, poly_sum
 from .recurrent import gru_field, hidden_state, lstm_field
+from .relaxed import equilibrium
 from .revnet import coupled, revnet, revnet_inverse
 from .steps import euler, resnet, unrolled
 

@@ -15,26 +15,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from math import log
 from typing import Any
 
 import numpy as np
 
-from gpac.circuit import Circuit
 from gpac.errors import NumberError, ShapeError
-from gpac.exact import exact_array, to_arb, to_exact, to_floats
-from gpac.program import Program
-from gpac.wire import inputs, integral, linear, time, wire
+from gpac.exact import exact_array, to_arb, to_exact
 
 from ..activations import RULES
-from ..balls import Enclosure, apply, ball_vector
+from ..balls import apply
 from ..network import Network
 from ..operations import Activation, Affine, dense
-from ..schemes.settings import Still
-from ..schemes.units import activated
-from .ranges import BITS, INCREASING, SLACK, weighted_rows
-from .steps import positive
+from .ranges import BITS, INCREASING
 
 Ball = Any
 
@@ -89,6 +81,13 @@ class Equilibrium:
         return RULES[self.activation].slope(flint.arb("inf"), None)
 
 
+def residual(model: Equilibrium, z: list[Ball], x: list[Ball]) -> list[Ball]:
+    """W s(z) + U x + b - z."""
+    s = [RULES[model.activation].ball(v, None) for v in z]
+    target = apply(Affine((model.recurrent, model.incoming), model.bias), [s, x], model.size)
+    return [a - b for a, b in zip(target, z, strict=True)]
+
+
 @dataclass(frozen=True, eq=False)
 class Contraction:
     """Proof that the flow contracts: m < 1 in the norm max |z_i|/v_i."""
@@ -131,137 +130,6 @@ def contraction(model: Equilibrium) -> Contraction:
             f"{float(m.upper()):.4g}, which must be below 1; scale the weights down or train with a smaller norm"
         )
     return Contraction(tuple(to_exact(x) for x in v.tolist()), m)
-
-
-def equilibrium(model: Equilibrium, rate: Any = 1) -> Circuit:
-    """One autonomous circuit whose output "y" tends to the equilibrium network's output, at a proven rate.
-
-    Input "x" (p,). Start values are rational; leave `t` out and the program runs until its bound says enough.
-    """
-    rate, n = positive(rate, "rate"), model.size
-    z, x = wire("z", n), inputs("x", model.incoming.shape[1])
-    s, invariants = activated(Network(n, [Activation(model.activation)]), 1, z, Still("1"))
-    terms: list[Any] = [(model.recurrent, s), (model.incoming, x), (-1.0, z)]
-    z.define(integral(linear([(rate, linear(terms, model.bias))]), time(), 0, name="z"))
-    y = linear([(model.last.weight, s)], model.last.bias)
-    limit = EquilibriumLimit(model, contraction(model), rate)
-    return Circuit({"y": y}, Program("equilibrium", "limit", limit=limit, invariants=invariants))
-
-
-@dataclass(frozen=True, eq=False)
-class EquilibriumLimit:
-    """|y(t) - y*| <= read-out * slope * exp(-rate (1 - m) t) * |W s(0) + U x + b| / (1 - m)."""
-
-    model: Equilibrium
-    proof: Contraction
-    rate: Fraction
-
-    def __str__(self) -> str:
-        speed = float((1 - self.proof.m).lower() * float(self.rate))
-        return f"the distance from the limit falls at least like exp(-{speed:.3g} t)"
-
-    def time(self, inputs: dict[str, Any], error: Any) -> float:
-        """A time after which every output is within `error` of the network's, for one input x."""
-        import flint
-
-        error = to_exact(error)
-        if not error > 0:
-            raise NumberError(f"expected a positive error, got {error!r}")
-        with flint.ctx.workprec(BITS):
-            first = self._first([to_exact(v) for v in np.asarray(inputs["x"]).tolist()])
-            if not first > 0:
-                return 1.0
-            needed = float(first.log().upper()) - log(error.numerator) + log(error.denominator)
-            speed = float(((1 - self.proof.m) * to_arb(self.rate)).lower())
-        return max(needed, 1e-9) / speed * (1 + SLACK)
-
-    def error(self, inputs: dict[str, Any], t: Any) -> Ball:
-        """A ball whose upper end bounds the distance of every output from its limit at time t."""
-        decay = (-(1 - self.proof.m) * to_arb(self.rate) * to_arb(t)).exp()
-        return decay * self._first(inputs["x"])
-
-    def _first(self, x: Any) -> Ball:
-        """The bound at t = 0."""
-        zeros = [to_arb(0)] * self.model.size
-        distance = self.proof.norm(_residual(self.model, zeros, ball_vector(x))) / (1 - self.proof.m)
-        return distance * self._reading
-
-    @cached_property
-    def _reading(self) -> Ball:
-        """From the norm of z to the largest change of an output."""
-        v = to_floats(np.array(self.proof.scaling, dtype=object))
-        return to_arb(float(weighted_rows(self.model.last.weight, v).max()) * (1 + SLACK)) * self.model.slope
-
-
-def enclose_equilibrium(model: Equilibrium, x: Any, digits: int = 50) -> Enclosure:
-    """The network's exact outputs at one input, by Newton-like steps and the certificate: no differential equation.
-
-    Parameters
-    ----------
-    x : (p,) exact numbers
-    """
-    import flint
-
-    proof = contraction(model)
-    bits = int(3.33 * digits) + 64
-    while bits < 1 << 16:
-        with flint.ctx.workprec(bits):
-            z, far = _fixed_point(model, proof, ball_vector([to_exact(v) for v in x]), digits)
-            balls = [v + flint.arb(0, (far * to_arb(s)).abs_upper()) for v, s in zip(z, proof.scaling, strict=True)]
-            values = [RULES[model.activation].ball(v, None) for v in balls]
-            out = apply(model.last, [values], model.last.width([model.size]))
-            found = Enclosure(tuple(out), bits)
-            if found.digits >= digits:
-                return found
-        bits *= 2
-    raise NumberError(f"{digits} digits of the equilibrium need more than {bits} bits")
-
-
-def _fixed_point(model: Equilibrium, proof: Contraction, x: list[Ball], digits: int) -> tuple[list[Ball], Ball]:
-    """A point near z*, exact, and a bound on how far it is in the certificate's norm."""
-    import flint
-
-    inverse = flint.arb_mat(model.size, model.size, _float_inverse(model, x).ravel().tolist())
-    z = [to_arb(v) for v in _float_point(model, x).tolist()]
-    best = None
-    for _ in range(60 + digits):
-        residual = _residual(model, z, x)
-        far = proof.norm(residual) / (1 - proof.m)
-        if best is not None and not far.abs_upper() < best[1].abs_upper():
-            break
-        best = z, far
-        change = (inverse * flint.arb_mat(model.size, 1, residual)).entries()
-        z = [(a + b).mid() for a, b in zip(z, change, strict=True)]
-    assert best is not None
-    return best
-
-
-def _residual(model: Equilibrium, z: list[Ball], x: list[Ball]) -> list[Ball]:
-    """W s(z) + U x + b - z."""
-    s = [RULES[model.activation].ball(v, None) for v in z]
-    target = apply(Affine((model.recurrent, model.incoming), model.bias), [s, x], model.size)
-    return [a - b for a, b in zip(target, z, strict=True)]
-
-
-def _float_point(model: Equilibrium, x: list[Ball]) -> np.ndarray:
-    """z* in float64, by the flow's damped iteration."""
-    W, c = model.recurrent, model.incoming @ np.array([float(v.mid()) for v in x]) + to_floats(model.bias)
-    damping = 1 / (1 + max(0.0, -float(np.diag(W).min())) * float(model.slope.upper()))
-    z = np.zeros(model.size)
-    for _ in range(10_000):
-        change = W @ RULES[model.activation].arrays(z, None) + c - z
-        z = z + damping * change
-        if np.abs(change).max() <= 1e-15 * (1 + np.abs(z).max()):
-            break
-    return z
-
-
-def _float_inverse(model: Equilibrium, x: list[Ball]) -> np.ndarray:
-    """About (I - W s'(z*))^-1, for Newton's step."""
-    z, small = _float_point(model, x), 1e-6
-    arrays = RULES[model.activation].arrays
-    slopes = (arrays(z + small, None) - arrays(z - small, None)) / (2 * small)
-    return np.linalg.inv(np.eye(model.size) - model.recurrent * slopes)
 
 
 def _scaling(sizes: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from flows import runge_kutta, solved
 from numpy.testing import assert_allclose
-from scipy.integrate import solve_ivp
 
 import gpac
 from compile import Field, flow, forward
@@ -48,16 +48,6 @@ def lstm_rates(weights: Cell, x, state, rate):
     c, h = np.split(state, 2)
     i, f, g, o = (sum(parts(weights, k, x, h)) for k in range(4))
     return np.concatenate([(sigmoid(f) - 1) * c + sigmoid(i) * np.tanh(g), rate * (sigmoid(o) * np.tanh(c) - h)])
-
-
-def runge_kutta(field, h0, end):
-    solution = solve_ivp(field, (0, end), h0, method="DOP853", rtol=1e-13, atol=1e-13)
-    assert solution.success
-    return solution.y[:, -1]
-
-
-def solved(program, x):
-    return gpac.solve(program, inputs=x, tol=1e-14).check().outputs
 
 
 @pytest.mark.parametrize("reset_after", [True, False])

@@ -7,10 +7,10 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from flows import runge_kutta, solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import gpac
@@ -26,17 +26,6 @@ ONE = np.array(1.0)
 def matrices(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(size=s) / np.sqrt(s[-1]) for s in shapes]
-
-
-def runge_kutta(field, h0, end, begin=0.0):
-    """The judge: DOP853 at 1e-13 on a function of (t, h) written in numpy."""
-    solution = solve_ivp(field, (begin, end), h0, method="DOP853", rtol=1e-13, atol=1e-13)
-    assert solution.success
-    return solution.y[:, -1]
-
-
-def solved(program, x, tol=1e-14):
-    return gpac.solve(program, inputs=x, tol=tol).check().outputs
 
 
 # -- closed forms --------------------------------------------------------------------------------------------
