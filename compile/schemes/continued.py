@@ -30,6 +30,10 @@ class Continued:
         """The value that the constant's path ended at; the constant itself where no phase made one."""
         return self.constants[expression] if expression in self.constants else constant([expression])
 
+    def start(self, function: str, z: Wire, at_base: Any, *parameters: Any) -> Any:
+        """A start value at the activation's base: it is replaced by what is handed on."""
+        return at_base
+
     def raised(self, z: Wire, offset: Any) -> Wire:
         """z + offset, for a z that is never negative."""
         return declared(linear([(1, z)], to_exact(offset)), "+")
