@@ -24,7 +24,7 @@ from gpac.exact import to_exact
 from ..balls import enclose_forward
 from ..field import Field, as_field
 from ..network import Network
-from .ranges import SLACK, over_box
+from ..ranges import SLACK, over_box
 from .steps import positive
 
 PARTS = (1, 4, 16, 64, 256, 1024)

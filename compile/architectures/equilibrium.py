@@ -26,7 +26,7 @@ from ..activations import RULES
 from ..balls import apply
 from ..network import Network
 from ..operations import Activation, Affine, dense
-from .ranges import BITS, INCREASING
+from ..ranges import BITS, INCREASING
 
 Ball = Any
 

@@ -19,10 +19,10 @@ from gpac.wire import inputs, integral, linear, time, wire
 from ..balls import ball_vector
 from ..network import Network
 from ..operations import Activation
+from ..ranges import BITS, SLACK, weighted_rows
 from ..schemes.settings import Still
 from ..schemes.units import activated
 from .equilibrium import Contraction, Equilibrium, contraction, residual
-from .ranges import BITS, SLACK, weighted_rows
 from .steps import positive
 
 Ball = Any

@@ -13,9 +13,9 @@ import numpy as np
 
 from gpac.exact import to_arb, to_floats
 
-from ..activations import RULES
-from ..network import Network
-from ..operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from .activations import RULES
+from .network import Network
+from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
 
 BITS = 64
 SLACK = 1e-9
