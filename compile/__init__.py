@@ -6,14 +6,16 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
+from .field import Field
 from .frontends import from_torch, load
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
-from .schemes import homotopy, relaxation, sequential
+from .schemes import flow, homotopy, relaxation, sequential
 
 __all__ = [
     "Activation",
     "Affine",
+    "Field",
     "Multiply",
     "Network",
     "Node",
@@ -22,6 +24,7 @@ __all__ = [
     "Tanh",
     "dense",
     "enclose_forward",
+    "flow",
     "forward",
     "from_torch",
     "homotopy",

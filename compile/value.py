@@ -193,7 +193,7 @@ def multiply(a: Value, b: Value) -> Value:
     if a is b or (a.unit is b.unit and a.shape == b.shape):
         return a.apply("square")
     shape = _broadcast(a.shape, b.shape)
-    if a.shape == b.shape:
+    if a.size == b.size == prod(shape):
         return Value(_unit(Multiply(), a.unit, b.unit), shape)
     letters = "abcdefghijklmnopqrstuvwxyz"[: len(shape)]
     words, cores = [], []
