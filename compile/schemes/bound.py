@@ -27,7 +27,7 @@ from gpac.exact import to_arb, to_exact, to_floats
 
 from ..activations import RULES
 from ..network import Network
-from ..operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from ..operations import Activation, Affine, Matrix, Maximum, Multiply, Operation, Softmax
 
 BITS = 64
 ROUNDING = 1 + 1e-9
@@ -176,6 +176,8 @@ def _growth(operation: Operation, radius: Ball) -> tuple[Ball, Ball, Ball]:
             "logsumexp": (radius + log_n, flint.arb(1)),
         }[operation.result]
         return zero, size, slope
+    if isinstance(operation, Maximum):
+        return zero, radius + to_arb(operation.delta), flint.arb(1)
     assert isinstance(operation, Activation)
     rule, parameter = RULES[operation.name], operation.parameter
     base = abs(to_arb(rule.base(parameter)))
