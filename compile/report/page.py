@@ -89,9 +89,11 @@ def _table(head: list[str], rows: list[list[Any]], digits_from: int | None = Non
 
 def claim(scheme: SchemeResult) -> str:
     """What a scheme's program says of its output, in a few words."""
-    if scheme.program.program.claim == "limit":
-        return "tends to the network"
-    return "exact, a schedule" if isinstance(scheme.program, Schedule) else "exact, one system"
+    said = scheme.program.program
+    what = {"exact": "exact", "limit": "tends to the network", "within": "near"}[said.claim]
+    near = "" if said.delta is None else f" within {float(said.delta):.2g}"
+    form = "" if said.claim == "limit" else ", a schedule" if isinstance(scheme.program, Schedule) else ", one system"
+    return f"{what}{near}{form}"
 
 
 def percent(share: float | None) -> str:
