@@ -6,7 +6,7 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
-from .frontends import from_torch, load
+from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .schemes import homotopy, relaxation, sequential
@@ -27,6 +27,7 @@ __all__ = [
     "homotopy",
     "load",
     "relaxation",
+    "save",
     "scale",
     "sequential",
 ]

@@ -182,6 +182,12 @@ def affine(terms: Sequence[tuple[Matrix, Value]], bias: Any, shape: Shape) -> Va
     return Value(_unit(Affine(tuple(m for m, _ in terms), bias), *(v.unit for _, v in terms)), tuple(shape))
 
 
+def new_value(operation: Operation, *values: Value) -> Value:
+    """The flat result of any operation on values."""
+    unit = _unit(operation, *(v.unit for v in values))
+    return Value(unit, (unit.size,))
+
+
 def einsum(subscripts: str, a: Value, b: Value) -> Value:
     """A bilinear map of two values; letters in both and not in the result are summed over."""
     operation = Multiply((subscripts.replace(" ", ""), a.shape, b.shape))

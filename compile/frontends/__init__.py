@@ -9,18 +9,22 @@ from typing import Any
 from compile.network import Network
 from gpac.errors import GpacError, LoadError
 
+SUFFIXES = (".onnx", ".yml", ".yaml", ".json", ".safetensors")
 LARGEST_FILE = 2**31
 """Bytes; a protobuf file cannot be larger, and a larger text file is not a network."""
 
 
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
     """Read a trained network from a file.
 
     Parameters
     ----------
     path : path of a file
-        `.onnx` (see `compile.frontends.onnx_graph`), or `.yml` / `.yaml` as Verisig writes them
-        (see `compile.frontends.verisig`).
+        `.onnx` (see `compile.frontends.onnx_graph`), `.yml` / `.yaml` as Verisig writes them
+        (see `compile.frontends.verisig`), `.json` as `save` writes it (see `compile.frontends.json_network`),
+        `.safetensors` (see `compile.frontends.weights`).
+    architecture : dict or path of a JSON file, for `.safetensors` only
+        Which layers the tensors belong to.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     path = Path(path)
     try:
         _check_file(path)
-        return _read(path)
+        return _read(path, architecture)
     except GpacError as error:
         raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
     except OSError as error:
@@ -54,13 +58,21 @@ def from_torch(module: Any, example_input: Any, name: str | None = None) -> Netw
     return read(module, example_input, name)
 
 
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network as JSON, every number exactly; see `compile.frontends.json_network`."""
+    from compile.frontends.json_network import save as write
+
+    write(network, path)
+
+
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise LoadError("it is a folder; give the file of a network")
     if not path.exists():
         raise LoadError("there is no such file")
-    if path.suffix.lower() not in (".onnx", ".yml", ".yaml"):
-        raise LoadError(f"expected a name that ends in .onnx, .yml or .yaml, got {path.suffix or 'no suffix'}")
+    if path.suffix.lower() not in SUFFIXES:
+        known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise LoadError(f"expected a name that ends in {known}, got {path.suffix or 'no suffix'}")
     if not path.is_file():
         raise LoadError("it is not a regular file")
     size = path.stat().st_size
@@ -68,11 +80,23 @@ def _check_file(path: Path) -> None:
         raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
 
 
-def _read(path: Path) -> Network:
-    if path.suffix.lower() == ".onnx":
+def _read(path: Path, architecture: Any) -> Network:
+    suffix = path.suffix.lower()
+    if (architecture is None) == (suffix == ".safetensors"):
+        wanted = "needs the architecture its tensors belong to" if architecture is None else "has its own architecture"
+        raise LoadError(f"a {suffix} file {wanted}; see compile.frontends.weights")
+    if suffix == ".onnx":
         from compile.frontends.onnx_graph import read_onnx
 
         return read_onnx(path)
+    if suffix == ".json":
+        from compile.frontends.json_network import read_json
+
+        return read_json(path)
+    if suffix == ".safetensors":
+        from compile.frontends.weights import read_safetensors
+
+        return read_safetensors(path, architecture)
     from compile.frontends.verisig import read_verisig
 
     return read_verisig(path)

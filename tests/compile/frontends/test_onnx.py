@@ -327,7 +327,7 @@ def test_a_missing_file_a_folder_and_an_unknown_suffix_are_refused_with_a_senten
     with pytest.raises(LoadError, match="folder"):
         load(tmp_path)
     (tmp_path / "net.pt").write_bytes(b"x")
-    with pytest.raises(LoadError, match=r"\.onnx, \.yml or \.yaml, got \.pt"):
+    with pytest.raises(LoadError, match=r"\.onnx, \.yml, \.yaml, \.json or \.safetensors, got \.pt"):
         load(tmp_path / "net.pt")
     (tmp_path / "empty.onnx").touch()
     with pytest.raises(LoadError, match="empty"):
