@@ -6,6 +6,7 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
+from .distance import distance
 from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
@@ -21,6 +22,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "dense",
+    "distance",
     "enclose_forward",
     "forward",
     "from_torch",

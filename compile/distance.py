@@ -19,20 +19,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from gpac.errors import NumberError, ShapeError
+from gpac.errors import ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.program import Program
 
 from .activations import RULES
 from .activations.maximum import loss
 from .activations.smooth import hull
 from .balls import Enclosure, apply, ball_values
-from .network import Network, Node, last_use
-from .operations import Activation, Affine, Maximum, Multiply, Operation, Softmax, delta_of, with_kinks
+from .network import Network, last_use
+from .operations import Activation, Affine, Maximum, Multiply, Operation, Softmax, with_kinks
 from .slopes import slope_over
+from .uniform import uniform_distances
 
 Ball = Any
 BITS = 128
@@ -51,12 +54,6 @@ class Distance(Enclosure):
         return replace(self, balls=(largest,)).mid[0] if largest.is_finite() else mpmath.inf
 
 
-def with_all_kinks(network: Network) -> Network:
-    """The network with kinks that a smooth one stands for: for `forward` and `enclose_forward`, not for schemes."""
-    nodes = tuple(Node(with_kinks(node.operation), node.inputs) for node in network.nodes)
-    return Network(network.size, nodes, network.name, network.input_shape)
-
-
 def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
     """A proven enclosure of the network's outputs minus those of the network with kinks that it stands for.
 
@@ -65,8 +62,8 @@ def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
     network : Network
         Loaded with `smooth=delta`.
     x : (size,) exact numbers or balls (`flint.arb`), optional
-        One input; a ball stands for all numbers in it. Left out: every input there is, for which products and
-        softmax often have no bound.
+        One input; a ball stands for all numbers in it. Left out: every input there is, see `compile.uniform`; for
+        products of unbounded values there is no such bound.
     bits : int
         Working precision.
 
@@ -78,14 +75,14 @@ def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
     import flint
 
     with flint.ctx.workprec(bits):
+        if x is None:
+            return Distance(tuple(flint.arb(0, float(e)) for e in uniform_distances(network)), bits)
         return Distance(tuple(_differences(network, _start(network, x))), bits)
 
 
 def _start(network: Network, x: Any) -> list[Ball]:
     import flint
 
-    if x is None:
-        return [flint.arb(0, float("inf"))] * network.size
     entries = np.ravel(np.asarray(x, dtype=object)).tolist()
     if len(entries) != network.size:
         raise ShapeError(f"expected one input of {network.size} numbers for {network!r}, got {len(entries)}")
@@ -122,7 +119,7 @@ def _differences(network: Network, x: list[Ball]) -> list[Ball]:
     found = pairs[-1].more
     if not all(v.is_exact() for v in x):
         return found
-    smooth, kinked = (ball_values(n, x)[-1] for n in (network, with_all_kinks(network)))
+    smooth, kinked = (ball_values(n, x)[-1] for n in (network, network.original))
     return [_narrower(d, a - b) for d, a, b in zip(found, smooth, kinked, strict=True)]
 
 
@@ -203,29 +200,18 @@ def _maximum(operation: Maximum, z: _Pair) -> list[Ball]:
 
 @dataclass(frozen=True, eq=False)
 class Nearby:
-    """What a compiled program says of the network with kinks that its own network stands for; see `gpac.program`."""
+    """What a compiled program knows of the network with kinks that its own stands for: `gpac.program.Near`."""
 
     network: Network
-
-    @cached_property
-    def delta(self) -> Fraction:
-        """No activation is further than this from the one it stands for."""
-        return max(d for layer in self.network.layers if (d := delta_of(layer)) is not None)
 
     def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Ball, ...]:
         """Balls around the outputs minus those of the network with kinks."""
         return distance(self.network, inputs["x"], max(bits, BITS)).balls
 
 
-def nearby(network: Network) -> Nearby | None:
-    """What there is to say where a network has smooth stand-ins, else None."""
-    return Nearby(network) if any(delta_of(layer) is not None for layer in network.layers) else None
-
-
-def as_delta(smooth: Any) -> Fraction | None:
-    """The `smooth` of a front end as an exact number; None stands for no."""
-    from .activations import to_delta
-
-    if isinstance(smooth, bool):
-        raise NumberError(f"expected smooth to be a number such as 1e-3, got {smooth!r}")
-    return None if smooth is None else to_delta(smooth)
+def stated(program: Program, network: Network) -> Program:
+    """The program with what is to be said of the distance, where the network has smooth stand-ins."""
+    if not network.smooth:
+        return program
+    bound = float(max(uniform_distances(network)))
+    return program.approximating(bound if bound < inf else None, Nearby(network))

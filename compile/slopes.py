@@ -47,10 +47,7 @@ class Dual:
         return Dual(self.value / other, self.slope / other)
 
     def __rtruediv__(self, other: Any) -> Dual:
-        return self._by(other / self.value, -other / self.value**2)
-
-    def __pow__(self, exponent: int) -> Dual:
-        return self._by(self.value**exponent, exponent * self.value ** (exponent - 1))
+        return self._by(other / self.value, -other / (self.value * self.value))
 
     def exp(self) -> Dual:
         """exp."""
@@ -66,7 +63,7 @@ class Dual:
 
     def tanh(self) -> Dual:
         """tanh."""
-        return self._by(self.value.tanh(), self.value.sech() ** 2)
+        return self._by(self.value.tanh(), self.value.sech() * self.value.sech())
 
     def sin(self) -> Dual:
         """sin."""
@@ -78,7 +75,7 @@ class Dual:
 
     def atan(self) -> Dual:
         """arctan."""
-        return self._by(self.value.atan(), 1 / (1 + self.value**2))
+        return self._by(self.value.atan(), 1 / (1 + self.value * self.value))
 
     def sqrt(self) -> Dual:
         """Square root."""
@@ -86,7 +83,7 @@ class Dual:
 
     def rsqrt(self) -> Dual:
         """1/sqrt."""
-        return self._by(self.value.rsqrt(), -(self.value.rsqrt() ** 3) / 2)
+        return self._by(self.value.rsqrt(), -self.value.rsqrt() / (2 * self.value))
 
     def erf(self) -> Dual:
         """The error function."""
@@ -100,7 +97,7 @@ class Dual:
 def _bell(x: Ball) -> Ball:
     import flint
 
-    return 2 / flint.arb.pi().sqrt() * (-(x**2)).exp()
+    return 2 / flint.arb.pi().sqrt() * (-(x * x)).exp()
 
 
 def slope_over(rule: Any, parameter: Any, z: Ball) -> Ball:

@@ -106,9 +106,9 @@ class Value:
 
     def sum(self, axes: Sequence[int], keep: bool = False) -> Value:
         """The sum over axes."""
-        labels = _labels(self.shape, axes)
+        groups = Groups(labels(self.shape, axes))
         shape = tuple(1 if k in axes else n for k, n in enumerate(self.shape) if keep or k not in axes)
-        return affine([(Groups(labels).summing, self)], 0, shape)
+        return affine([(groups.summing, self)], 0, shape)
 
     def mean(self, axes: Sequence[int], keep: bool = False) -> Value:
         """The mean over axes; 1/n is exact."""
@@ -118,7 +118,7 @@ class Value:
     def softmax(self, axis: int = -1, result: Any = "softmax") -> Value:
         """softmax or log_softmax along an axis, or logsumexp, which drops it."""
         axis %= self.ndim
-        operation = Softmax(Groups(_labels(self.shape, [axis])), result)
+        operation = Softmax(Groups(labels(self.shape, [axis])), result)
         shape = self.shape if result != "logsumexp" else self.shape[:axis] + self.shape[axis + 1 :]
         return Value(_unit(operation, self.unit), shape)
 
@@ -302,7 +302,7 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
         raise ShapeError(f"the shapes {a} and {b} do not go together") from None
 
 
-def _labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
+def labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
     """Number of the group of every entry when `axes` are summed over."""
     kept = [1 if k in axes else n for k, n in enumerate(shape)]
     return np.broadcast_to(np.arange(prod(kept)).reshape(kept), shape).reshape(-1)

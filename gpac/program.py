@@ -27,6 +27,13 @@ class Limit(Protocol):
         """A ball whose upper end bounds the distance of every output from its limit at time t."""
 
 
+class Near(Protocol):
+    """A program whose function stands for another one, and how far that is, input by input."""
+
+    def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Any, ...]:
+        """Balls around every output minus what was asked for, for exact inputs (or balls) by name."""
+
+
 @dataclass(frozen=True)
 class Invariant:
     """A polynomial of wires that stays constant: `wire` equals `value` at all times.
@@ -57,6 +64,9 @@ class Program:
     delta : Fraction, optional
         A proven bound on how far, in any output, the function that is computed (of a limit program: its limit) is
         from the one that was asked for. Of an exact program there is none.
+    near : Near, optional
+        The same for one input, closer; what a proof needs to speak of the function that was asked for. A program
+        within a distance that depends on the input alone has no `delta`.
     constants : tuple of exact numbers
         Irrational numbers that the program generates on its way, from rational start values.
     """
@@ -67,17 +77,23 @@ class Program:
     limit: Limit | None = None
     invariants: tuple[Invariant, ...] = ()
     delta: Fraction | None = None
+    near: Near | None = None
     constants: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if self.claim not in ("exact", "limit", "within"):
             raise CircuitError(f"expected a claim 'exact', 'limit' or 'within', got {self.claim!r}")
+        if self.near is not None and self.claim == "exact":
+            raise CircuitError("a program that is near to what is wanted cannot claim to be exact")
         if self.delta is not None and (self.claim == "exact" or not self.delta >= 0):
             raise CircuitError(f"expected no delta for the claim 'exact' and none below 0, got {self.delta}")
-        if self.delta is None and self.claim == "within":
+        if self.delta is None and self.near is None and self.claim == "within":
             raise CircuitError("a program that claims to be within delta of what is wanted must say its delta")
 
-    def approximating(self, delta: Any) -> Program:
-        """The same program, whose function is within `delta` (exact, >= 0) of the one that was asked for."""
-        total = to_exact(delta) + (self.delta or 0)
-        return replace(self, claim="within" if self.claim == "exact" else self.claim, delta=total)
+    def approximating(self, delta: Any, near: Near | None = None) -> Program:
+        """The same program, whose function is within `delta` (exact, >= 0) of the one that was asked for.
+
+        With `near`, which knows the distance for each input, `delta` may be None: there is no bound for all inputs.
+        """
+        total = None if delta is None else to_exact(delta) + (self.delta or 0)
+        return replace(self, claim="within" if self.claim == "exact" else self.claim, delta=total, near=near)

@@ -82,14 +82,14 @@ class Piece:
     def value(self, z: Ball) -> Ball:
         """The branch in balls."""
         c0, c1, c2 = map(to_arb, self.polynomial)
-        y = c0 + c1 * z + c2 * z**2 if self.polynomial[2] else c0 + c1 * z if self.polynomial[1] else c0
-        return y if self.exp is None else y + to_arb(self.exp[0]) * (to_arb(self.exp[1]) * z).exp()
+        y = c0 + c1 * z + c2 * (z * z) if self.polynomial[2] else c0 + c1 * z if self.polynomial[1] else c0
+        return y if self.exp is None else y + to_arb(self.exp[0]) * _exp(to_arb(self.exp[1]) * z)
 
     def slope(self, z: Ball) -> Ball:
         """Its derivative in balls."""
         _, c1, c2 = map(to_arb, self.polynomial)
         y = c1 + 2 * c2 * z if self.polynomial[2] else c1
-        return y if self.exp is None else y + to_arb(self.exp[0] * self.exp[1]) * (to_arb(self.exp[1]) * z).exp()
+        return y if self.exp is None else y + to_arb(self.exp[0] * self.exp[1]) * _exp(to_arb(self.exp[1]) * z)
 
 
 def hull(balls: list[Ball]) -> Ball:
@@ -118,7 +118,7 @@ class Balls:
     @staticmethod
     def exp(z: Ball) -> Ball:
         """exp."""
-        return z.exp()
+        return _exp(z)
 
     @staticmethod
     def expm1(z: Ball) -> Ball:
@@ -126,8 +126,15 @@ class Balls:
         return z.expm1()
 
 
+def _exp(z: Ball) -> Ball:
+    """exp from the ends: sharp for wide balls too."""
+    return z.lower().exp().union(z.upper().exp()) if z.is_finite() else z.exp()
+
+
 def _rest(r: Ball, width: Ball) -> Ball:
-    return width**2 / (2 * (r + (r**2 + width**2).sqrt())) if r.is_finite() else to_arb(0)
+    if not r.is_finite():
+        return r if r.is_nan() else to_arb(0)
+    return width**2 / (2 * (r + (r**2 + width**2).sqrt()))
 
 
 class Floats:

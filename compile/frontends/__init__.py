@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from compile.activations import to_delta
 from compile.network import Network
 from gpac.errors import GpacError, LoadError
 
@@ -14,7 +16,7 @@ LARGEST_FILE = 2**31
 """Bytes; a protobuf file cannot be larger, and a larger text file is not a network."""
 
 
-def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
+def load(path: str | os.PathLike[str], architecture: Any = None, smooth: Any = None) -> Network:
     """Read a trained network from a file.
 
     Parameters
@@ -25,6 +27,11 @@ def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
         `.safetensors` (see `compile.frontends.weights`).
     architecture : dict or path of a JSON file, for `.safetensors` only
         Which layers the tensors belong to.
+    smooth : exact number, optional
+        For networks with relu, max pooling and other functions with kinks, which are refused without it: each becomes
+        an analytic function that is within this distance of it everywhere (`compile.activations.kinked`); a float is
+        the dyadic number it is. `Network.distance` then bounds how far the outputs are from those of
+        `Network.original`. With 0 the kinks stay, for `forward` and `enclose_forward`.
 
     Returns
     -------
@@ -39,9 +46,10 @@ def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
         If a weight is NaN or infinite.
     """
     path = Path(path)
+    delta = None if smooth is None else to_delta(smooth)
     try:
         _check_file(path)
-        return _read(path, architecture)
+        return _read(path, architecture, delta)
     except GpacError as error:
         raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
     except OSError as error:
@@ -51,11 +59,14 @@ def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
         raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
 
 
-def from_torch(module: Any, example_input: Any, name: str | None = None) -> Network:
-    """The network that a `torch.nn.Module` computes at inference; see `compile.frontends.torch_graph`."""
+def from_torch(module: Any, example_input: Any, name: str | None = None, smooth: Any = None) -> Network:
+    """The network that a `torch.nn.Module` computes at inference; see `compile.frontends.torch_graph`.
+
+    `smooth` is that of `load`.
+    """
     from compile.frontends.torch_graph import from_torch as read
 
-    return read(module, example_input, name)
+    return read(module, example_input, name, None if smooth is None else to_delta(smooth))
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
@@ -80,15 +91,19 @@ def _check_file(path: Path) -> None:
         raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
 
 
-def _read(path: Path, architecture: Any) -> Network:
+def _read(path: Path, architecture: Any, smooth: Fraction | None) -> Network:
     suffix = path.suffix.lower()
     if (architecture is None) == (suffix == ".safetensors"):
         wanted = "needs the architecture its tensors belong to" if architecture is None else "has its own architecture"
         raise LoadError(f"a {suffix} file {wanted}; see compile.frontends.weights")
+    if smooth is not None and suffix != ".onnx":
+        raise LoadError(
+            f"smooth is for .onnx files; a {suffix} file says itself how far each layer may be off (within)"
+        )
     if suffix == ".onnx":
         from compile.frontends.onnx_graph import read_onnx
 
-        return read_onnx(path)
+        return read_onnx(path, smooth)
     if suffix == ".json":
         from compile.frontends.json_network import read_json
 

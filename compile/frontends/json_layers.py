@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from compile import layers
+from compile.activations import Smooth
 from compile.build import concatenate, linear
 from compile.frontends.json_numbers import shown
 from compile.groups import Groups
 from compile.layers.attention import Projections
-from compile.operations import Affine, Softmax
+from compile.operations import Affine, Maximum, Softmax
 from compile.value import Value, constant, einsum, new_value
 from gpac.errors import LoadError, NumberError, ShapeError
+from gpac.exact import to_exact
 
 Layer = Callable[..., Value]
 
@@ -218,18 +220,43 @@ def _mean(x: Value, *, axis: int) -> Value:
     return x.mean([axis])
 
 
+def _kinked(name: str) -> Layer:
+    def layer(x: Value, *, within: Any) -> Value:
+        """A function with a kink as an analytic one within this distance; 0 is the function itself."""
+        return x.apply(name, Smooth(within))
+
+    return layer
+
+
+def _clip(x: Value, *, low: Any, high: Any, within: Any) -> Value:
+    return x.apply("clip", Smooth(within, (low, high)))
+
+
+def _elu(x: Value, *, within: Any, a: Any = 1, b: Any = 1, factor: Any = None) -> Value:
+    """factor x for x > 0, factor a (exp(b x) - 1) for x < 0."""
+    scale = 1 if factor is None else np.asarray(factor).item()
+    return x.apply("elu", Smooth(within, tuple(map(to_exact, (scale, a, b)))))
+
+
+def _max(x: Value, *, groups: Any, within: Any) -> Value:
+    return new_value(Maximum(Groups(groups), within), x)
+
+
 LAYERS: dict[str, Layer] = {
+    **{name: _kinked(name) for name in ("abs", "hardswish", "relu")},
     "adaptive_average_pool": _adaptive_average_pool,
     "add": _add,
     "affine": _affine,
     "attention": _attention,
     "average_pool": _average_pool,
     "batch_norm": _batch_norm,
+    "clip": _clip,
     "concatenate": _concatenate,
     "constant": lambda *, values: constant(values),
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "dense": _dense,
+    "elu": _elu,
     "embedding": _embedding,
     "flatten": lambda x: x.reshape(-1),
     "group_norm": _group_norm,
@@ -238,6 +265,7 @@ LAYERS: dict[str, Layer] = {
     "log_softmax": _softmax("log_softmax"),
     "logsumexp": _softmax("logsumexp"),
     "lstm": _recurrent(layers.lstm),
+    "max": _max,
     "mean": _mean,
     "multi_head_attention": _multi_head_attention,
     "multiply": _multiply,

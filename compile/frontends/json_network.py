@@ -14,8 +14,8 @@
 
 "input" is the shape of one input; the last layer is the output. Layers are described in
 `compile.frontends.json_reading`, numbers in `compile.frontends.json_numbers`: a decimal is the nearest float64, a text
-such as "1/3" or "sqrt(2)" the exact number. What `save` writes are affine maps, activations, products and softmaxes on
-flat vectors; `load` reads all other layers too. Nothing in a file is ever executed.
+such as "1/3" or "sqrt(2)" the exact number. What `save` writes are affine maps, activations, products, softmaxes and
+maxima on flat vectors; `load` reads all other layers too. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from compile.activations import Smooth
 from compile.build import as_network
 from compile.frontends.json_numbers import (
     exact_to_json,
@@ -38,7 +39,7 @@ from compile.frontends.json_numbers import (
 )
 from compile.frontends.json_reading import Tensors, add_layer
 from compile.network import Network, Node
-from compile.operations import Activation, Affine, Multiply, Softmax
+from compile.operations import Activation, Affine, Maximum, Multiply, Softmax
 from compile.value import network_input
 from gpac.errors import GpacError, LoadError, NumberError, ShapeError
 from gpac.files import replace_file
@@ -87,6 +88,13 @@ def _described(node: Node, number: int) -> dict[str, Any]:
         entry["of"] = list(node.inputs)
     if isinstance(operation, Affine):
         return entry | _affine(operation)
+    if isinstance(operation, Maximum):
+        kept = {"groups": integers_to_json(operation.groups.labels)}
+        return entry | kept | {"within": exact_to_json(operation.delta)}
+    if isinstance(operation, Activation) and isinstance(operation.parameter, Smooth):
+        names = {"clip": ("low", "high"), "elu": ("factor", "a", "b")}.get(operation.name, ())
+        numbers = zip(names, map(exact_to_json, operation.parameter.numbers), strict=True)
+        return entry | dict(numbers) | {"within": exact_to_json(operation.parameter.delta)}
     if isinstance(operation, Activation):
         return entry if operation.parameter is None else entry | {"parameter": exact_to_json(operation.parameter)}
     if isinstance(operation, Multiply):

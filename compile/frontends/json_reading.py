@@ -28,6 +28,7 @@ from compile.value import Value
 from gpac.errors import LoadError, NumberError
 
 Tensors = Callable[[str], np.ndarray]
+ANALYTIC = {name for name, rule in RULES.items() if rule.kinks is None}
 
 
 def add_layer(entry: Any, known: dict[Any, Value], tensors: Tensors | None) -> Value:
@@ -35,7 +36,7 @@ def add_layer(entry: Any, known: dict[Any, Value], tensors: Tensors | None) -> V
     if not isinstance(entry, dict) or not isinstance(entry.get("layer"), str):
         raise LoadError(f'expected a layer as an object with a name as its "layer", got {shown(entry)}')
     kind, operands = entry["layer"], [_known(known, k) for k in _sources(entry, known)]
-    build = LAYERS.get(kind) or (_activation(kind) if kind in RULES else None)
+    build = LAYERS.get(kind) or (_activation(kind) if kind in ANALYTIC else None)
     if build is None:
         raise LoadError(refusal(kind) if kind in NOT_ANALYTIC else _unknown(kind))
     given = {key: value for key, value in entry.items() if key not in ("layer", "of", "name")}
@@ -66,7 +67,7 @@ def _known(known: dict[Any, Value], source: Any) -> Value:
 
 
 def _unknown(kind: str) -> str:
-    return f"expected a layer among {', '.join(sorted({*LAYERS, *RULES}))}, got {shown(kind)}"
+    return f"expected a layer among {', '.join(sorted({*LAYERS, *ANALYTIC}))}, got {shown(kind)}"
 
 
 def _read(key: str, entry: Any, tensors: Tensors | None) -> Any:
@@ -165,7 +166,7 @@ READERS: dict[str, Callable[[Any, Tensors | None], Any]] = {
     "matrices": _matrices,
     "cells": _cells,
     "eps": _number,
-    "parameter": _exact,
+    **dict.fromkeys(("parameter", "within", "low", "high", "a", "b"), _exact),
 }
 
 

@@ -8,6 +8,7 @@ like. Source: https://onnx.ai/onnx/repo-docs/IR.html
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from compile.build import as_network
 from compile.frontends.onnx_fold import FOLDERS, fold
-from compile.frontends.onnx_operators import ACTIVATIONS, COMPARISONS, KINKS, OPERATORS, ROOTS
+from compile.frontends.onnx_kinks import KINKED, kinked
+from compile.frontends.onnx_operators import ACTIVATIONS, COMPARISONS, OPERATORS, ROOTS
 from compile.frontends.onnx_shape import MOVES, move
 from compile.frontends.onnx_step import FLOATS, Compared, Operand, Step, check_size
 from compile.frontends.onnx_tensor import read_tensor, type_name
@@ -38,7 +40,7 @@ READ: dict[str, tuple[int, set[str] | None]] = {
     **{op: (2, {"axis", "broadcast"}) for op in ("And", "Equal", "Greater", "Less", "Or")},
     **{op: (2, {"axes", "keepdims", "noop_with_empty_axes"}) for op in REDUCTIONS},
     **{op: (1, {"axis"}) for op in ("LogSoftmax", "Softmax")},
-    **dict.fromkeys(KINKS, (2**31, None)),
+    **{op: (most, read) for op, (_, _, most, read) in KINKED.items()},
     "AveragePool": (1, {"auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"}),
     "BatchNormalization": (5, {"epsilon", "momentum", "spatial", "training_mode", "is_test"}),
     "Cast": (1, {"to", "saturate"}),
@@ -96,10 +98,11 @@ class _Walk:
     constants: dict[str, np.ndarray | TensorProto]  # tensors of the file are read where they are used
     values: dict[str, Operand]  # what depends on the input
     opset: int
+    smooth: Fraction | None = None  # how far an analytic function may be from one with kinks
 
 
-def read_onnx(path: Path) -> Network:
-    """The network in an ONNX file.
+def read_onnx(path: Path, smooth: Fraction | None = None) -> Network:
+    """The network in an ONNX file; with `smooth`, functions with kinks within that distance.
 
     The input may have a leading batch axis, of size 1 or symbolic: `Network.input_shape` is without it.
     Weights stay the numbers of the file, constants divide exactly; data in files beside the model is read.
@@ -123,6 +126,7 @@ def read_onnx(path: Path) -> Network:
         raise LoadError("it has sparse weights, which are not supported; export them dense")
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     walk, input_shape = _start(graph, path.parent, opset)
+    walk.smooth = smooth
     for number, node in enumerate(graph.node, 1):
         try:
             _follow(walk, node)
@@ -175,7 +179,7 @@ def _follow(walk: _Walk, node: NodeProto) -> None:
     elif step.op in COMPARISONS and isinstance(step.operand(0), Value):
         results = Compared(step.op, step.value(0), step.constant(1))
     elif step.moves and step.op not in ("IsNaN", "Shape", "Size"):
-        results = _moved(step)
+        results = _moved(step, walk.smooth)
     elif step.op in OPERATORS and step.op not in FOLDERS:  # such as a matrix times an initial state of zeros
         results = OPERATORS[step.op](step)
     else:
@@ -186,7 +190,9 @@ def _follow(walk: _Walk, node: NodeProto) -> None:
             (walk.constants if isinstance(result, np.ndarray) else walk.values)[output] = result
 
 
-def _moved(step: Step) -> Any:
+def _moved(step: Step, smooth: Fraction | None) -> Any:
+    if step.op in KINKED:
+        return kinked(step, smooth)
     if step.op in OPERATORS:
         return OPERATORS[step.op](step)
     if step.op in MOVES:

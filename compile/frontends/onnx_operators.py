@@ -219,13 +219,6 @@ def _root(name: str) -> Callable[[Step], Value]:
     return lambda step: root(step.value(0), name)
 
 
-def _refused(name: str) -> Callable[[Step], Value]:
-    def operator(_: Step) -> Value:
-        raise LoadError(refusal(name))
-
-    return operator
-
-
 ACTIVATIONS = {
     "Atan": "arctan",
     "Cos": "cos",
@@ -239,36 +232,9 @@ ACTIVATIONS = {
 }
 ROOTS = {"Log": "log", "Reciprocal": "reciprocal", "Sqrt": "sqrt"}
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-KINKS = {
-    "Abs": "abs",
-    "Ceil": "ceil",
-    "Celu": "celu",
-    "Clip": "clip",
-    "Elu": "elu",
-    "Floor": "floor",
-    "GlobalMaxPool": "max_pool",
-    "HardSigmoid": "hardsigmoid",
-    "HardSwish": "hardswish",
-    "LeakyRelu": "leaky_relu",
-    "Max": "max",
-    "MaxPool": "max_pool",
-    "Min": "min",
-    "PRelu": "prelu",
-    "ReduceMax": "max",
-    "ReduceMin": "min",
-    "Relu": "relu",
-    "Round": "round",
-    "Selu": "selu",
-    "Shrink": "shrink",
-    "Sign": "sign",
-    "Softsign": "softsign",
-    "ThresholdedRelu": "thresholded_relu",
-}
-
 OPERATORS: dict[str, Callable[[Step], Any]] = {
     **{op: _activation(name) for op, name in ACTIVATIONS.items()},
     **{op: _root(name) for op, name in ROOTS.items()},
-    **{op: _refused(name) for op, name in KINKS.items()},
     **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _arithmetic),
     **dict.fromkeys(("ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare"), _reduce),
     **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),

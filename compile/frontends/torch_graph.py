@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import operator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from compile.build import as_network, gather, side_by_side
+from compile.frontends.torch_kinks import KINKED, kinked
 from compile.frontends.torch_operators import LAYERS, MOVES, SAME
 from compile.layers import Masked
 from compile.network import Network
@@ -22,7 +24,7 @@ from gpac.errors import GpacError, LoadError, ShapeError
 UNSUPPORTED = "this operator is not supported; supported are {}"
 
 
-def from_torch(module: Any, example_input: Any, name: str | None = None) -> Network:
+def from_torch(module: Any, example_input: Any, name: str | None = None, smooth: Fraction | None = None) -> Network:
     """The network that a `torch.nn.Module` computes at inference.
 
     Parameters
@@ -32,6 +34,8 @@ def from_torch(module: Any, example_input: Any, name: str | None = None) -> Netw
     example_input : torch.Tensor
         One input of floats, of the shape wanted; a leading axis of size 1 is taken as the batch and left out of
         `Network.input_shape`. Its numbers do not matter.
+    smooth : Fraction, optional
+        How far an analytic function may be from one with kinks, which are refused without it.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def from_torch(module: Any, example_input: Any, name: str | None = None) -> Netw
         )
     program = _exported(torch, module, example_input.detach().cpu().double(), example_input.dtype)
     shape = tuple(example_input.shape)
-    walk = _Walk(torch, program, network_input(shape))
+    walk = _Walk(torch, program, network_input(shape), smooth)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     for number, node in enumerate(nodes, 1):
         try:
@@ -95,8 +99,8 @@ def _exported(torch: Any, module: Any, example: Any, dtype: Any) -> Any:
 class _Walk:
     """The graph followed node by node: `known` has a value, a tensor or a list of them for every node."""
 
-    def __init__(self, torch: Any, program: Any, x: Value) -> None:
-        self.torch, self.program = torch, program
+    def __init__(self, torch: Any, program: Any, x: Value, smooth: Fraction | None) -> None:
+        self.torch, self.program, self.smooth = torch, program, smooth
         self.known: dict[Any, Any] = {}
         signature = program.graph_signature
         for node in program.graph.nodes:
@@ -148,10 +152,12 @@ class _Walk:
             return arguments[0]
         if name in MOVES:
             return self._moved(node, arguments, options)
-        if name not in LAYERS:
-            raise ShapeError(UNSUPPORTED.format(", ".join(sorted({*LAYERS, *MOVES, *SAME}))))
-        plain = [_to_arrays(a) for a in arguments]
-        return LAYERS[name](*plain, **{k: _to_arrays(v) for k, v in options.items()})
+        if name not in LAYERS and name not in KINKED:
+            raise ShapeError(UNSUPPORTED.format(", ".join(sorted({*LAYERS, *MOVES, *SAME, *KINKED}))))
+        plain, named = [_to_arrays(a) for a in arguments], {k: _to_arrays(v) for k, v in options.items()}
+        if name in KINKED:
+            return kinked(name, self.smooth, plain, named)
+        return LAYERS[name](*plain, **named)
 
     def _moved(self, node: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
         """An operator that only moves entries: PyTorch runs it on their places, counted from 1; 0 is filled in."""

@@ -33,7 +33,8 @@ def _filled(given: Sequence[Any], defaults: Sequence[Any]) -> list[Any]:
     return [*given, *defaults[len(given) :]]
 
 
-def _batched(x: Value, rank: int, layer: Callable[[Value], Value]) -> Value:
+def batched(x: Value, rank: int, layer: Callable[[Value], Value]) -> Value:
+    """A layer of images (C, *image), with or without a batch axis in front."""
     return _each(x, layer) if x.ndim == rank + 2 else layer(x)
 
 
@@ -47,7 +48,7 @@ def convolution(rank: int) -> Layer:
         elif padding == "same":
             spans = [d * (k - 1) for d, k in zip(np.broadcast_to(dilation, rank), weight.shape[2:], strict=True)]
             padding = [(n // 2, n - n // 2) for n in spans]
-        return _batched(x, rank, lambda v: layers.conv(v, weight, bias, stride, padding, dilation, groups))
+        return batched(x, rank, lambda v: layers.conv(v, weight, bias, stride, padding, dilation, groups))
 
     return layer
 
@@ -58,7 +59,7 @@ def transposed(rank: int) -> Layer:
     def layer(x: Value, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, *rest: Any) -> Value:
         extra, groups, dilation = _filled(rest, (0, 1, 1))
         transposed = lambda v: layers.conv_transpose(v, weight, bias, stride, padding, dilation, groups, extra)  # noqa: E731
-        return _batched(x, rank, transposed)
+        return batched(x, rank, transposed)
 
     return layer
 
@@ -70,7 +71,7 @@ def pool(rank: int) -> Layer:
         ceil, count, divisor = _filled(rest, (False, True, None))
         if options.get("divisor_override", divisor) is not None:
             raise ShapeError("a divisor of its own (divisor_override) is not supported")
-        return _batched(x, rank, lambda v: layers.average_pool(v, kernel, stride or None, padding, count, ceil))
+        return batched(x, rank, lambda v: layers.average_pool(v, kernel, stride or None, padding, count, ceil))
 
     return layer
 
@@ -80,7 +81,7 @@ def adaptive_pool(rank: int) -> Layer:
 
     def layer(x: Value, size: Any) -> Value:
         wanted = [n if n is not None else x.shape[x.ndim - rank + k] for k, n in enumerate(size)]
-        return _batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
+        return batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
 
     return layer
 

@@ -16,6 +16,7 @@ from gpac.circuit import Circuit
 from gpac.program import Invariant, Program
 from gpac.wire import Wire, inputs, product, time
 
+from ..distance import stated
 from ..network import Network
 from ..operations import Affine, Multiply
 from .settings import Ramp
@@ -49,7 +50,7 @@ def homotopy(network: Network) -> Circuit:
             value, kept = activated(network, number, operands[0].wire, ramp.named(str(count)))
             values.append(_Value(t, value))
             invariants += kept
-    program = Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants))
+    program = stated(Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants)), network)
     return Circuit({"y": values[-1].wire}, program)
 
 

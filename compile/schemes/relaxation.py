@@ -17,6 +17,7 @@ from gpac.program import Invariant, Program
 from gpac.wire import Wire, inputs, integral, linear, time, wire
 
 from ..activations import RULES
+from ..distance import stated
 from ..network import Network
 from ..operations import Activation, Affine, Multiply, Operation
 from .bound import RelaxationLimit
@@ -51,7 +52,8 @@ def relaxation(network: Network, rate: int | Fraction = 1) -> Circuit:
             invariants += kept
     limit = RelaxationLimit(network, Fraction(rate))
     limit.check()
-    return Circuit({"y": values[-1]}, Program("relaxation", "limit", limit=limit, invariants=tuple(invariants)))
+    program = Program("relaxation", "limit", limit=limit, invariants=tuple(invariants))
+    return Circuit({"y": values[-1]}, stated(program, network))
 
 
 def _base(operation: Operation) -> Any:

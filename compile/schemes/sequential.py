@@ -21,6 +21,7 @@ from gpac.program import Invariant, Program
 from gpac.schedule import Phase, Schedule
 from gpac.wire import Wire, inputs, product, time
 
+from ..distance import stated
 from ..network import Network
 from ..operations import Affine, Multiply
 from .settings import Ramp
@@ -45,7 +46,7 @@ def sequential(network: Network) -> Schedule:
             outputs["y"] = wires[len(network.nodes)]
         program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants))
         phases.append(Phase(Circuit(outputs, program), Fraction(1)))
-    return Schedule(tuple(phases), Program("sequential", "exact", Fraction(plan.count)))
+    return Schedule(tuple(phases), stated(Program("sequential", "exact", Fraction(plan.count)), network))
 
 
 @dataclass(frozen=True, eq=False)

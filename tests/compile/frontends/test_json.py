@@ -127,7 +127,7 @@ BAD = {
         what: (GOOD.replace("LAYERS", layers), message)
         for what, layers, message in [
             ("no layer", "3", "layer 1 of 1, None: expected a layer as an object"),
-            ("an unknown layer", '{"layer": "warp"}', "expected a layer among adaptive_average_pool, add"),
+            ("an unknown layer", '{"layer": "warp"}', "expected a layer among abs, adaptive_average_pool, add"),
             ("a kink", '{"layer": "relu"}', "'relu' is not analytic"),
             ("a wrong parameter", '{"layer": "tanh", "beta": 1}', "'beta' is none of them"),
             ("a missing parameter", '{"layer": "dense", "bias": [1]}', "'weight' is missing"),
