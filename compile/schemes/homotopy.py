@@ -49,7 +49,7 @@ def homotopy(network: Network) -> Circuit:
             value, kept = activated(network, number, operands[0].wire, ramp.named(str(count)))
             values.append(_Value(t, value))
             invariants += kept
-    program = Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants))
+    program = Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants), constants=ramp.constants)
     return Circuit({"y": values[-1].wire}, program)
 
 
