@@ -36,9 +36,11 @@ def add_layer(entry: Any, known: dict[Any, Value], tensors: Tensors | None) -> V
     if not isinstance(entry, dict) or not isinstance(entry.get("layer"), str):
         raise LoadError(f'expected a layer as an object with a name as its "layer", got {shown(entry)}')
     kind, operands = entry["layer"], [_known(known, k) for k in _sources(entry, known)]
+    if kind in NOT_ANALYTIC and "within" not in entry:
+        raise LoadError(f'{refusal(kind)}; in this file the delta of relu, abs, clip, hardswish, elu or max is "within"')
     build = LAYERS.get(kind) or (_activation(kind) if kind in ANALYTIC else None)
     if build is None:
-        raise LoadError(refusal(kind) if kind in NOT_ANALYTIC else _unknown(kind))
+        raise LoadError(_unknown(kind))
     given = {key: value for key, value in entry.items() if key not in ("layer", "of", "name")}
     many = [p for p in inspect.signature(build).parameters.values() if p.kind is p.VAR_POSITIONAL]
     parameters = {p.name: p for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY}

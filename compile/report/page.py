@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpac.description import describe
 from gpac.errors import GpacError
 from gpac.files import replace_file
 from gpac.schedule import Schedule
@@ -21,7 +22,7 @@ from .run import PROVABLE, Report, SchemeResult, figures
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p.lead { color: #444; margin-top: 0; } .scroll { overflow-x: auto; }
+p.lead { color: #444; margin-top: 0; } .scroll { overflow-x: auto; } td.words { white-space: pre-line; }
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child, .words { text-align: left; } thead th { border-bottom: 2px solid #1f4e79; }
@@ -63,6 +64,7 @@ def html(result: Report) -> str:
         f"<h1>{escape(result.file)} as an analog program</h1>",
         f"<p class='lead'>{escape(repr(network))}; {escape(result.samples.source)}.</p>",
         *_agreement(result),
+        *_programs(result),
         *_cost(result),
         *_proofs(result),
     ]
@@ -114,6 +116,20 @@ def _agreement(result: Report) -> list[str]:
     )
     missing = [f"<p>{name} was not run: {escape(reason)}.</p>" for name, reason in result.left_out.items()]
     return ["<h2>Agreement with the network</h2>", _table(head, rows), f"<p>{note}</p>", *missing]
+
+
+def _programs(result: Report) -> list[str]:
+    said = {s.name: describe(s.program).sentences() for s in result.schemes}
+    if not said:
+        return []
+    subjects = list(next(iter(said.values())))
+    rows = [[subject, *(_broken(words[subject]) for words in said.values())] for subject in subjects]
+    return ["<h2>What each program says of itself</h2>", _table(["", *said], rows)]
+
+
+def _broken(text: str) -> str:
+    """Long sentences in lines."""
+    return text.replace("; ", ";\n")
 
 
 def _cost(result: Report) -> list[str]:

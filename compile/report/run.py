@@ -13,6 +13,7 @@ import numpy as np
 
 from gpac.circuit import Circuit
 from gpac.complexity import Measurement, measure
+from gpac.description import describe
 from gpac.errors import CircuitError, GpacError, NumberError
 from gpac.schedule import Schedule
 from gpac.solver import Solution, Status, solve
@@ -238,6 +239,7 @@ def _scheme_figures(scheme: SchemeResult) -> dict[str, Any]:
         "form": "schedule" if isinstance(program, Schedule) else "system",
         "states": program.dim,
         "circuit_degree": program.degree,
+        "says": describe(program).sentences(),
         "largest_difference_to_forward": scheme.difference,
         "largest_relative_difference_to_forward": scheme.relative,
         "accuracy": scheme.accuracy,

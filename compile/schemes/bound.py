@@ -60,6 +60,13 @@ class RelaxationLimit:
         with flint.ctx.workprec(BITS):
             self._coefficients([flint.arb(1)] * len(self._still))
 
+    def __str__(self) -> str:
+        import flint
+
+        with flint.ctx.workprec(BITS):
+            terms = len(self._coefficients([flint.arb(1)] * len(self._still)))
+        return f"the error is at most exp(-{self.rate} t) times a polynomial of degree {max(0, terms - 1)} in t"
+
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """A time after which every output is within `error` of the network's, for one input x."""
         import flint

@@ -50,8 +50,8 @@ def homotopy(network: Network) -> Circuit:
             value, kept = activated(network, number, operands[0].wire, ramp.named(str(count)))
             values.append(_Value(t, value))
             invariants += kept
-    program = stated(Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants)), network)
-    return Circuit({"y": values[-1].wire}, program)
+    program = Program("homotopy", "exact", Fraction(1), invariants=tuple(invariants), constants=ramp.constants)
+    return Circuit({"y": values[-1].wire}, stated(program, network))
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,13 +38,14 @@ def sequential(network: Network) -> Schedule:
     signs: dict[int, str] = {}
     phases = []
     for phase in range(1, plan.count + 1):
-        wires, invariants = _run(plan, phase, signs)
+        ramp = Ramp(time())
+        wires, invariants = _run(plan, phase, signs, ramp)
         handed = [k for k in plan.names if plan.made[k] == phase]
         signs |= {k: wires[k].signs for k in handed}
         outputs = {plan.names[k]: wires[k] for k in handed}
         if phase == plan.count:
             outputs["y"] = wires[len(network.nodes)]
-        program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants))
+        program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants), constants=ramp.constants)
         phases.append(Phase(Circuit(outputs, program), Fraction(1)))
     return Schedule(tuple(phases), stated(Program("sequential", "exact", Fraction(plan.count)), network))
 
@@ -93,10 +94,9 @@ class _Plan:
         return {k: f"{self.made[k]}" + (f"_{k}" if several[self.made[k]] > 1 else "") for k in active}
 
 
-def _run(plan: _Plan, phase: int, signs: dict[int, str]) -> tuple[dict[int, Wire], list[Invariant]]:
+def _run(plan: _Plan, phase: int, signs: dict[int, str], ramp: Ramp) -> tuple[dict[int, Wire], list[Invariant]]:
     """Wires of the values that one phase makes."""
-    network, t = plan.network, time()
-    ramp = Ramp(t)
+    network = plan.network
     wires: dict[int, Wire] = {0: inputs("x", network.size)}
     wires |= {k: inputs(name, network.widths[k], signs[k]) for k, name in plan.names.items() if plan.made[k] < phase}
     invariants: list[Invariant] = []
@@ -110,7 +110,7 @@ def _run(plan: _Plan, phase: int, signs: dict[int, str]) -> tuple[dict[int, Wire
             wires[number] = multiply(node.operation, *operands)
         else:
             check_argument(network, number, operands[0])
-            z = product(t, operands[0]) if node.operation.nonlinear else operands[0]
+            z = product(ramp.t, operands[0]) if node.operation.nonlinear else operands[0]
             wires[number], kept = activated(network, number, z, ramp.named(plan.labels.get(number, "")))
             invariants += kept
     return wires, invariants

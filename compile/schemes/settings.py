@@ -32,6 +32,11 @@ class Ramp:
         """The same ramp for the node of this label."""
         return Ramp(self.t, label, self.made)
 
+    @property
+    def constants(self) -> tuple[Any, ...]:
+        """The irrational constants that were made."""
+        return tuple(e for e in self.made if not e.is_Rational)
+
     def constant(self, expression: Any) -> Wire:
         """A wire from a rational number at t = 0 to the positive constant at t = 1."""
         if expression not in self.made:
