@@ -10,6 +10,7 @@ from .distance import distance
 from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
+from .pattern import pattern
 from .schemes import homotopy, relaxation, sequential
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "from_torch",
     "homotopy",
     "load",
+    "pattern",
     "relaxation",
     "save",
     "scale",

@@ -154,20 +154,20 @@ def _activation(operation: Activation, smooth: Ball, between: Ball, more: Ball) 
 def _softmax(operation: Softmax, z: _Pair) -> list[Ball]:
     if all(d.is_zero() for d in z.more):
         return [to_arb(0)] * operation.width([len(z.more)])
-    shares = _shares(operation, z.between)
+    p = shares(operation, z.between)
     out: list[Any] = [None] * len(z.more)
     means = []
     for members in operation.groups.members:
         whole = hull([z.more[i] for i in members])
-        mean = sum((shares[i] * z.more[i] for i in members), to_arb(0))
+        mean = sum((p[i] * z.more[i] for i in members), to_arb(0))
         means.append(_narrower(mean, whole) if whole.is_finite() else mean)
         for i in members:
             apart = z.more[i] - means[-1]
-            out[i] = shares[i] * apart if operation.result == "softmax" else apart
+            out[i] = p[i] * apart if operation.result == "softmax" else apart
     return means if operation.result == "logsumexp" else out
 
 
-def _shares(operation: Softmax, values: list[Ball]) -> list[Ball]:
+def shares(operation: Softmax, values: list[Ball]) -> list[Ball]:
     """Softmax over balls: p_i = 1/(1 + sum over j of exp(z_j - z_i)), within [0, 1]."""
     whole = to_arb(Fraction(1, 2)).union(to_arb(0)).union(to_arb(1))
     out: list[Any] = [None] * len(values)

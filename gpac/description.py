@@ -37,8 +37,10 @@ class Description:
 
     Attributes
     ----------
-    scheme, claim, delta, horizon
+    scheme, claim, delta, horizon, region
         As in `gpac.program.Program`.
+    near : bool
+        Whether the program knows the distance from what was asked for at each input.
     limit : str
         Of a limit program, what its bound says; else empty.
     phases : int
@@ -64,6 +66,7 @@ class Description:
     scheme: str
     claim: str
     delta: Fraction | None
+    near: bool
     horizon: Fraction | None
     limit: str
     phases: int
@@ -77,6 +80,7 @@ class Description:
     starts: tuple[str, ...]
     constants: tuple[Any, ...]
     invariants: tuple[Tie, ...]
+    region: str = ""
 
     @property
     def form(self) -> str:
@@ -86,6 +90,8 @@ class Description:
     def sentences(self) -> dict[str, str]:
         """What `str` says, by subject."""
         near = "" if self.delta is None else f" within {float(self.delta):.3g} of what was asked for"
+        if self.delta is None and self.near:
+            near = " near what was asked for, at a distance that depends on the input"
         read = f", read at t = {self.horizon}" if self.horizon is not None else ""
         kind = "autonomous" if self.autonomous else "depends on t"
         form = f"one analytic system, {kind}" if self.phases == 1 else f"a schedule of {self.phases} phases"
@@ -97,7 +103,7 @@ class Description:
         ties = [f"{i.name} = {i.value} ({', '.join(i.states)})" for i in self.invariants]
         shown = ties[:6] + ([f"{len(ties) - 6} more"] if len(ties) > 6 else [])
         return {
-            "output": words + read + (f"; {self.limit}" if self.limit else ""),
+            "output": words + read + "".join(f"; {more}" for more in (self.limit, self.region) if more),
             "form": form,
             "states": str(self.dim),
             "degree": f"{self.circuit_degree} on the circuit; {not_expanded if self.degree is None else expanded}",
@@ -139,6 +145,7 @@ def describe(system: Circuit | Schedule) -> Description:
         program.scheme,
         program.claim,
         program.delta,
+        program.near is not None,
         program.horizon,
         "" if program.limit is None else str(program.limit),
         len(circuits),
@@ -152,6 +159,7 @@ def describe(system: Circuit | Schedule) -> Description:
         tuple(starts),
         _sorted(irrational | {v for c in circuits for v in (*_coefficients(c), *c.program.constants)}),
         tuple(_tie(i.name, i.value, i.wire) for p in _programs(system, circuits) for i in p.invariants),
+        program.region,
     )
 
 

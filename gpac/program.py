@@ -67,6 +67,8 @@ class Program:
     near : Near, optional
         The same for one input, closer; what a proof needs to speak of the function that was asked for. A program
         within a distance that depends on the input alone has no `delta`.
+    region : str
+        Of a program that is what it claims to be around some inputs alone: where. Empty: everywhere.
     constants : tuple of exact numbers
         Irrational numbers that the program generates on its way, from rational start values.
     """
@@ -78,6 +80,7 @@ class Program:
     invariants: tuple[Invariant, ...] = ()
     delta: Fraction | None = None
     near: Near | None = None
+    region: str = ""
     constants: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:

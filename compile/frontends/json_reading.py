@@ -37,7 +37,9 @@ def add_layer(entry: Any, known: dict[Any, Value], tensors: Tensors | None) -> V
         raise LoadError(f'expected a layer as an object with a name as its "layer", got {shown(entry)}')
     kind, operands = entry["layer"], [_known(known, k) for k in _sources(entry, known)]
     if kind in NOT_ANALYTIC and "within" not in entry:
-        raise LoadError(f'{refusal(kind)}; in this file the delta of relu, abs, clip, hardswish, elu or max is "within"')
+        raise LoadError(
+            f'{refusal(kind)}; in this file the delta of relu, abs, clip, hardswish, elu or max is "within"'
+        )
     build = LAYERS.get(kind) or (_activation(kind) if kind in ANALYTIC else None)
     if build is None:
         raise LoadError(_unknown(kind))

@@ -16,6 +16,7 @@ from gpac.files import replace_file
 from gpac.schedule import Schedule
 from gpac.verify import Answer
 
+from .nearness import words
 from .pictures import pictures
 from .run import PROVABLE, Report, SchemeResult, figures
 
@@ -105,6 +106,11 @@ def percent(share: float | None) -> str:
 
 def _agreement(result: Report) -> list[str]:
     rows = [["forward (float64)", "", percent(result.accuracy), "", "", f"{result.forward_digits_lost:.1f}"]]
+    if result.near is not None:
+        rows[0][0] = "forward (float64, smooth)"
+        rows.insert(
+            0, ["the network itself", "", percent(result.accuracy_with_kinks), f"{result.near.seen:.2g}", "", ""]
+        )
     rows += [
         [s.name, claim(s), percent(s.accuracy), f"{s.difference:.2g}", f"{s.relative:.2g}", f"{s.digits_lost:.1f}"]
         for s in result.schemes
@@ -115,7 +121,8 @@ def _agreement(result: Report) -> list[str]:
         "in ball arithmetic, has cost."
     )
     missing = [f"<p>{name} was not run: {escape(reason)}.</p>" for name, reason in result.left_out.items()]
-    return ["<h2>Agreement with the network</h2>", _table(head, rows), f"<p>{note}</p>", *missing]
+    near = [] if result.near is None else [f"<p>{escape(words(result.near))}</p>"]
+    return ["<h2>Agreement with the network</h2>", _table(head, rows), *near, f"<p>{note}</p>", *missing]
 
 
 def _programs(result: Report) -> list[str]:
@@ -182,10 +189,13 @@ def _proofs(result: Report) -> list[str]:
     shown = min(result.digits + 2, 40)
     head = ["output", *(s.name for s in proven), "direct evaluation"]
     balls = [*(s.proof.balls for s in proven if s.proof), result.exact.balls]
+    if result.near is not None:
+        head, balls = [*head, "the network itself, with kinks"], [*balls, result.near.exact.balls]
     rows = [[f"y[{i}]", *(_ball(column[i], shown) for column in balls)] for i in range(result.network.outputs)]
     out.append(_table(head, rows, digits_from=1))
+    of = "network's" if result.near is None else "smooth network's"
     out.append(
-        "<p>Each ball is proven to contain the network's exact output: by following the differential equation of the "
+        f"<p>Each ball is proven to contain the {of} exact output: by following the differential equation of the "
         "scheme, and by evaluating the network directly.</p>"
     )
     return out
