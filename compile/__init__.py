@@ -9,7 +9,7 @@ from .balls import enclose_forward
 from .frontends import from_torch, load
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
-from .schemes import homotopy, relaxation, sequential
+from .schemes import clocked, homotopy, relaxation, sequential
 
 __all__ = [
     "Activation",
@@ -20,6 +20,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "clocked",
     "dense",
     "enclose_forward",
     "forward",

@@ -92,8 +92,9 @@ class Description:
         words = {"exact": "exact", "limit": f"a limit{near}", "within": near.strip()}[self.claim]
         expanded = f"{self.degree} expanded, {self.monomials} monomials"
         not_expanded = f"not expanded: {self.not_expanded}"
-        start = "rational" if self.rational_start else "irrational or from inputs"
-        start += f" ({', '.join(self.starts)} of inputs)" if self.starts else ""
+        start = "rational" if self.rational_start or self.starts else "irrational"
+        of = ["polynomials" if f == "identity" else f for f in self.starts]
+        start += f", and {', '.join(of)} of the inputs" if of else ""
         ties = [f"{i.name} = {i.value} ({', '.join(i.states)})" for i in self.invariants]
         shown = ties[:6] + ([f"{len(ties) - 6} more"] if len(ties) > 6 else [])
         return {
