@@ -51,6 +51,8 @@ SLOPES: dict[str, Callable[..., Wire]] = {
     "arctan": lambda x: _held("reciprocal", linear([(1, product(x, x))], 1)),
     "reciprocal": _reciprocal,
     "reciprocal_sqrt": _reciprocal_sqrt,
+    "softplus": lambda x: linear([(HALF, _held("tanh", linear([(HALF, x)])))], HALF),
+    "bell_area": lambda x, factor: _held("exp", linear([(-factor, product(x, x))])),
     "sech_squared": lambda x: linear([(-2, product(_held("tanh", x), _held("sech_squared", x)))]),
     "power": lambda x, exponent: linear([(exponent, _held("power", x, exponent - 1))]),
 }
