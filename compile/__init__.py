@@ -11,7 +11,7 @@ from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .pattern import pattern
-from .schemes import homotopy, relaxation, sequential
+from .schemes import clocked, homotopy, relaxation, sequential
 
 __all__ = [
     "Activation",
@@ -22,6 +22,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "clocked",
     "dense",
     "distance",
     "enclose_forward",

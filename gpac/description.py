@@ -57,7 +57,9 @@ class Description:
     rational_start : bool
         Whether every state starts at a rational number, for all inputs.
     starts : tuple of str
-        Functions that give start values which depend on inputs.
+        Functions that give start values of other values at t = 0.
+    starts_from_inputs : bool
+        Whether inputs are among these.
     constants : tuple of exact numbers
         Irrational numbers in it: start values, coefficients, and those generated on the way.
     invariants : tuple of Tie
@@ -78,6 +80,7 @@ class Description:
     not_expanded: str
     rational_start: bool
     starts: tuple[str, ...]
+    starts_from_inputs: bool
     constants: tuple[Any, ...]
     invariants: tuple[Tie, ...]
     region: str = ""
@@ -98,8 +101,9 @@ class Description:
         words = {"exact": "exact", "limit": f"a limit{near}", "within": near.strip()}[self.claim]
         expanded = f"{self.degree} expanded, {self.monomials} monomials"
         not_expanded = f"not expanded: {self.not_expanded}"
-        start = "rational" if self.rational_start else "irrational or from inputs"
-        start += f" ({', '.join(self.starts)} of inputs)" if self.starts else ""
+        start = "rational" if self.rational_start or self.starts else "irrational"
+        of = ["polynomials" if f == "identity" else f for f in self.starts]
+        start += f", and {', '.join(of)} of {'the inputs' if self.starts_from_inputs else 'constants'}" if of else ""
         ties = [f"{i.name} = {i.value} ({', '.join(i.states)})" for i in self.invariants]
         shown = ties[:6] + ([f"{len(ties) - 6} more"] if len(ties) > 6 else [])
         return {
@@ -157,6 +161,7 @@ def describe(system: Circuit | Schedule) -> Description:
         reason,
         not starts and not irrational,
         tuple(starts),
+        any(_from_inputs(w, c) for c in circuits for w in c.integrals),
         _sorted(irrational | {v for c in circuits for v in (*_coefficients(c), *c.program.constants)}),
         tuple(_tie(i.name, i.value, i.wire) for p in _programs(system, circuits) for i in p.invariants),
         program.region,
@@ -213,6 +218,30 @@ def _programs(system: Circuit | Schedule, circuits: list[Circuit]) -> list[Progr
 def _irrational_starts(circuit: Circuit) -> list[Any]:
     arrays = [w.initial for w in circuit.integrals if isinstance(w.initial, np.ndarray)]
     return [v for a in arrays for v in _irrational(a)]
+
+
+def _from_inputs(wire: Wire, circuit: Circuit) -> bool:
+    """Whether an integrator's start value is made of inputs."""
+    met, stack = set(), [wire]
+    while stack:
+        unit = circuit.source(stack.pop())
+        if isinstance(unit, Input):
+            return True
+        if unit in met:
+            continue
+        met.add(unit)
+        if isinstance(unit, Integral):
+            stack += [unit.initial.wire] if isinstance(unit.initial, Start) else []
+        elif isinstance(unit, Linear) or not _zero_at_start(unit):
+            stack += operands(unit)
+    return False
+
+
+def _zero_at_start(wire: Wire) -> bool:
+    from .functions.start import value_at_start
+
+    value = value_at_start(wire)
+    return value is not None and not value.any()
 
 
 def _coefficients(circuit: Circuit) -> list[Any]:

@@ -3,11 +3,14 @@
 An invariant says that a polynomial I of the states keeps its value c. With p the vector field it does so if I = c at
 the start and the derivative grad I . p is (I - c) times a polynomial: then I - c obeys a linear equation that starts
 at 0. Whether I - c divides the derivative is decided in exact arithmetic. Wires that do not follow from the states in
-I enter as arbitrary functions, symbols with a symbol as their rate: what drives a layer does not matter to it.
+I enter as arbitrary functions, symbols with a symbol as their rate: what drives a layer does not matter to it. Where
+that is not enough, all invariants are taken together, with the whole circuit: then the derivative of each must be in
+the ideal of all, and they obey a linear system.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +40,12 @@ def prove_invariants(system: Circuit | Schedule) -> None:
         functions of inputs. `invariant_drift` measures instead.
     """
     for circuit in _circuits(system):
-        for invariant in circuit.program.invariants:
-            _prove(invariant, Circuit({"invariant": invariant.wire}))
+        claimed = circuit.program.invariants
+        try:
+            for invariant in claimed:
+                _prove([invariant], Circuit({"invariant": invariant.wire}), _Part.of)
+        except (CircuitError, NumberError):
+            _prove(claimed, Circuit({str(k): i.wire for k, i in enumerate(claimed)}), _Part.whole)
 
 
 def invariant_drift(
@@ -79,8 +86,12 @@ class _Part:
     drivers: list[Wire]
 
     @staticmethod
-    def of(invariant: Invariant, circuit: Circuit) -> _Part:
-        source = circuit.source
+    def whole(_: Sequence[Invariant], circuit: Circuit) -> _Part:
+        return _Part(list(circuit.wires), [])
+
+    @staticmethod
+    def of(invariants: Sequence[Invariant], circuit: Circuit) -> _Part:
+        (invariant,), source = invariants, circuit.source
         inside = closure(
             [source(invariant.wire)], lambda w: [] if isinstance(w, Integral) else map(source, operands(w))
         )
@@ -90,7 +101,7 @@ class _Part:
                 users.setdefault(source(x), []).append(w)
         following = closure(ties(invariant.wire), lambda w: users.get(w, []))
         wires = [w for w in circuit.wires if w in inside or w in following]
-        needed = {source(x): None for w in wires for x in operands(w)}
+        needed = {source(x): None for w in wires for x in _driving(w)}
         return _Part(wires, [w for w in needed if w not in set(wires)])
 
     @property
@@ -98,40 +109,68 @@ class _Part:
         return [w for w in self.wires if isinstance(w, Integral)]
 
 
-def _prove(invariant: Invariant, circuit: Circuit) -> None:
-    import sympy
+def _driving(wire: Wire) -> list[Wire]:
+    """What a unit's value and rate follow from: all that is plugged in, but for what gives a start value."""
+    return [wire.integrand, wire.variable] if isinstance(wire, Integral) else operands(wire)
 
-    part = _Part.of(invariant, circuit)
+
+def _prove(invariants: Sequence[Invariant], circuit: Circuit, choose: Callable[..., _Part]) -> None:
+    """Prove them together."""
+    from sympy.polys.groebnertools import groebner
+
+    part, names = choose(invariants, circuit), ", ".join(i.name for i in invariants)
     symbols = sum(w.size for w in (*part.integrals, *part.drivers, *part.drivers)) + sum(circuit.inputs.values())
     terms = most_terms(circuit, part.drivers, part.wires)
     if symbols > MOST_SYMBOLS or terms > MOST_TERMS:
         raise NumberError(
-            f"the invariant {invariant.name} has {symbols} symbols and up to {terms:.2g} terms when expanded; "
-            "measure its drift"
+            f"the invariant {names} has {symbols} symbols and up to {terms:.2g} terms when expanded; measure its drift"
         )
-    starts = [w.initial for w in part.integrals if not isinstance(w.initial, Start)]
-    if len(starts) < len(part.integrals):
-        raise NumberError(f"the invariant {invariant.name} starts at functions of inputs; measure its drift")
     try:
         value, rate, ring = _expanded(part, circuit)
     except ShapeError as error:
-        raise NumberError(f"the invariant {invariant.name} is not expanded: {error}") from None
-    start = dict.fromkeys([ring.symbols[0]], sympy.Integer(0))
-    for w, initial in zip(part.integrals, starts, strict=True):
-        start |= {x.as_expr(): to_sympy(c) for x, c in zip(value[w], initial, strict=True)}
+        raise NumberError(f"the invariant {names} is not expanded: {error}") from None
+    start = _starts(part, circuit, value, ring)
     motion = {ring.gens[0]: ring.one}
     for moving in (*part.integrals, *part.drivers):
         motion |= dict(zip(value[moving], rate[moving], strict=True))
-    for i, entry in enumerate(value[circuit.source(invariant.wire)]):
-        place = f"the invariant {invariant.name}, entry {i}"
-        excess = entry - ring.from_expr(to_sympy(invariant.value))
-        first = sympy.simplify(excess.as_expr().xreplace(start).rewrite(sympy.exp))
-        if first != 0:
-            raise CircuitError(f"{place}: expected {invariant.value} at t = 0, got {invariant.value} + {first}")
-        present = [x for x, degree in zip(ring.gens, excess.degrees(), strict=True) if degree > 0]
-        change = sum((excess.diff(x) * motion.get(x, ring.zero) for x in present), ring.zero)
-        if change and not (excess and not change.rem(excess)):
-            raise CircuitError(f"{place}: its derivative {change.as_expr()} is not a multiple of what it keeps at 0")
+    excesses = [[v - ring.from_expr(to_sympy(i.value)) for v in value[circuit.source(i.wire)]] for i in invariants]
+    for invariant, entries in zip(invariants, excesses, strict=True):
+        for i, excess in enumerate(entries):
+            place = f"the invariant {invariant.name}, entry {i}"
+            first = excess.as_expr().xreplace(start).rewrite("exp").simplify()
+            if first != 0:
+                raise CircuitError(f"{place}: expected {invariant.value} at t = 0, got {invariant.value} + {first}")
+            present = [x for x, degree in zip(ring.gens, excess.degrees(), strict=True) if degree > 0]
+            change = sum((excess.diff(x) * motion.get(x, ring.zero) for x in present), ring.zero)
+            ideal = [others[i] for others in excesses if i < len(others) and others[i]]
+            if len(ideal) > 1:
+                ideal = groebner(ideal, ring)
+            if change and not (ideal and not change.rem(ideal)):
+                raise CircuitError(
+                    f"{place}: its derivative {change.as_expr()} is not a multiple of what is 0 at the start"
+                )
+
+
+def _starts(part: _Part, circuit: Circuit, value: dict[Wire, list], ring: Any) -> dict[Any, Any]:
+    """What stands for t and the states at t = 0."""
+    import sympy
+
+    start: dict[Any, Any] = {ring.symbols[0]: sympy.Integer(0)}
+    later = []
+    for w in part.integrals:
+        if isinstance(w.initial, Start):
+            later.append((w, w.initial))
+        else:
+            start |= {x.as_expr(): to_sympy(c) for x, c in zip(value[w], w.initial, strict=True)}
+    for w, initial in later:
+        given = circuit.source(initial.wire)
+        if initial.function != "identity" or given not in value:
+            raise NumberError(
+                f"{w.name} starts at {initial.function} of its inputs; measure the drift of its invariants"
+            )
+        firsts = [v.as_expr().xreplace(start) for v in value[given]]
+        start |= {x.as_expr(): c for x, c in zip(value[w], firsts, strict=True)}
+    return start
 
 
 def _expanded(part: _Part, circuit: Circuit) -> tuple[dict[Wire, list], dict[Wire, list], Any]:

@@ -40,7 +40,7 @@ def _arctan(z: Wire, _: Any, setting: Setting) -> Carried:
     denominator = linear([(1, product(z, z))], 1)
     w = reciprocal(denominator)
     one = Invariant(f"w{setting.label}(1 + z{setting.label}^2)", product(w, denominator), Fraction(1))
-    return Carried(integral(w, z, 0, name=f"arctan{setting.label}"), 0, (one,))
+    return Carried(integral(w, z, setting.start("arctan", z, 0), name=f"arctan{setting.label}"), 0, (one,))
 
 
 def _square(z: Wire, _: Any, setting: Setting) -> Carried:

@@ -48,11 +48,13 @@ def width_at(kink: Fraction, allowed: Fraction) -> tuple[Fraction, Fraction]:
     return width, (2 * far**2 + 2 * far * allowed + allowed**2) / (2 * (far + allowed))
 
 
-def _modulus(z: Wire, kink: Fraction, allowed: Fraction, label: str) -> tuple[Wire, Invariant]:
-    """sqrt((z - kink)^2 + e^2) for a z that starts at 0."""
+def _modulus(z: Wire, kink: Fraction, allowed: Fraction, label: str, setting: Setting) -> tuple[Wire, Invariant]:
+    """sqrt((z - kink)^2 + e^2)."""
     width, start = width_at(kink, allowed)
     shifted = linear([(1, z)], -kink) if kink else z
-    u, w, modulus = modulus_pair(shifted, width, label, (-kink / start, width / start))
+    first = setting.start("circle_sine", shifted, -kink / start, width)
+    second = setting.start("circle_cosine", shifted, width / start, width)
+    u, w, modulus = modulus_pair(shifted, width, label, (first, second))
     circle = linear([(1, product(u, u)), (1, product(w, w))])
     return modulus, Invariant(f"{label}_u^2 + {label}_w^2", circle, ONE)
 
@@ -61,12 +63,12 @@ def _modulus(z: Wire, kink: Fraction, allowed: Fraction, label: str) -> tuple[Wi
 
 
 def _relu(z: Wire, p: Smooth, setting: Setting) -> Carried:
-    modulus, circle = _modulus(z, ZERO, 2 * p.delta, f"kink{setting.label}")
+    modulus, circle = _modulus(z, ZERO, 2 * p.delta, f"kink{setting.label}", setting)
     return Carried(linear([(HALF, z), (HALF, modulus)], -p.delta), p.delta, (circle,))
 
 
 def _abs(z: Wire, p: Smooth, setting: Setting) -> Carried:
-    modulus, circle = _modulus(z, ZERO, p.delta, f"kink{setting.label}")
+    modulus, circle = _modulus(z, ZERO, p.delta, f"kink{setting.label}", setting)
     return Carried(declared(linear([(1, modulus)], -p.delta), "0+"), p.delta, (circle,))
 
 
@@ -75,8 +77,8 @@ def _abs(z: Wire, p: Smooth, setting: Setting) -> Carried:
 
 def _clip(z: Wire, p: Smooth, setting: Setting) -> Carried:
     low, high = p.numbers
-    up, first = _modulus(z, low, 2 * p.delta, f"low{setting.label}")
-    down, second = _modulus(z, high, 2 * p.delta, f"high{setting.label}")
+    up, first = _modulus(z, low, 2 * p.delta, f"low{setting.label}", setting)
+    down, second = _modulus(z, high, 2 * p.delta, f"high{setting.label}", setting)
     start = (width_at(low, 2 * p.delta)[1] - width_at(high, 2 * p.delta)[1]) / 2
     part = linear([(HALF, up), (-HALF, down)], -start)
     return Carried(part, start + (low + high) / 2, (first, second))
@@ -108,8 +110,8 @@ def _hardswish_width(p: Smooth) -> Fraction:
 
 
 def _hardswish(z: Wire, p: Smooth, setting: Setting) -> Carried:
-    up, first = _modulus(z, -THREE, _hardswish_width(p), f"low{setting.label}")
-    down, second = _modulus(z, THREE, _hardswish_width(p), f"high{setting.label}")
+    up, first = _modulus(z, -THREE, _hardswish_width(p), f"low{setting.label}", setting)
+    down, second = _modulus(z, THREE, _hardswish_width(p), f"high{setting.label}", setting)
     return Carried(product(z, linear([(SIXTH / 2, up), (-SIXTH / 2, down)], HALF)), 0, (first, second))
 
 
@@ -131,7 +133,7 @@ def _elu_half(p: Smooth) -> Fraction:
 def _elu(z: Wire, p: Smooth, setting: Setting) -> Carried:
     factor, a, b = p.numbers
     half = _elu_half(p)
-    modulus, circle = _modulus(z, ZERO, 2 * half, f"kink{setting.label}")
+    modulus, circle = _modulus(z, ZERO, 2 * half, f"kink{setting.label}", setting)
     decayed = exp(linear([(b / 2, z), (-b / 2, modulus)], b * half))
     part = linear([(factor / 2, z), (factor / 2, modulus), (factor * a, decayed)], -factor * (half + a))
     return Carried(part, factor * half, (circle,))

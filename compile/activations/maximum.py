@@ -108,7 +108,9 @@ def maximum_circuit(plan: Tournament, delta: Fraction, z: Wire, setting: Setting
 
     def meet(a: Wire, b: Wire, idle: Wire | None) -> Wire:
         label = f"round{len(circles) + 1}_{setting.label}"
-        u, w, modulus = modulus_pair(linear([(1, a), (-1, b)]), width, label)
+        apart = linear([(1, a), (-1, b)])
+        first, second = (setting.start(f"circle_{name}", apart, v, width) for name, v in (("sine", 0), ("cosine", 1)))
+        u, w, modulus = modulus_pair(apart, width, label, (first, second))
         circle = linear([(1, product(u, u)), (1, product(w, w))])
         circles.append(Invariant(f"{label}_u^2 + {label}_w^2", circle, Fraction(1)))
         larger = linear([(HALF, a), (HALF, b), (HALF, modulus)], -width / 2)

@@ -31,7 +31,13 @@ class Setting(Protocol):
         """A wire that holds the constant (a positive sympy expression) when the program ends."""
 
     def raised(self, z: Wire, offset: Any) -> Wire:
-        """A positive wire that starts at 1 and is z + offset when the program ends, for a z never negative."""
+        """A positive wire that is z + offset when the program ends, for a z never negative; 1 where z is its base."""
+
+    def start(self, function: str, z: Wire, at_base: Any, *parameters: Any) -> Any:
+        """Start value function(z(0)) of an integrator: `at_base` (a number) in a program where z starts at its base.
+
+        `function` is a key of `gpac.elementary.TABLE`.
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,14 @@ def sequential(network: Network) -> Schedule:
     return Schedule(tuple(phases), stated(Program("sequential", "exact", Fraction(plan.count)), network))
 
 
+def layers_of(network: Network) -> list[int]:
+    """For the input and every value the largest number of activations on a way to it, itself included."""
+    layers = [0]
+    for node in network.nodes:
+        layers.append(max((layers[k] for k in node.inputs), default=0) + node.operation.nonlinear)
+    return layers
+
+
 @dataclass(frozen=True, eq=False)
 class _Plan:
     """Which phase makes which value of a network, and what they hand on."""
@@ -63,12 +71,10 @@ class _Plan:
         Activations are made in the phase of their layer; what follows from them is made in the next one, from
         numbers that no longer move. The last phase also makes all that follows its activations.
         """
-        layers, made = [0], [0]
-        for node in self.network.nodes:
-            layers.append(max((layers[k] for k in node.inputs), default=0) + node.operation.nonlinear)
-            made.append(layers[-1] + (not node.operation.nonlinear))
+        layers = layers_of(self.network)
+        later = [not node.operation.nonlinear for node in self.network.nodes]
         last = max(1, layers[-1])
-        return [min(last, phase) for phase in made]
+        return [0, *(min(last, layer + moved) for layer, moved in zip(layers[1:], later, strict=True))]
 
     @property
     def count(self) -> int:

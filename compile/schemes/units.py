@@ -48,6 +48,24 @@ def activated(network: Network, number: int, z: Wire, setting: Any) -> tuple[Wir
     return setting.value(carried.part, carried.constant), carried.invariants
 
 
+_ANYWHERE = (
+    "tanh sigmoid softplus log_sigmoid silu mish tanhshrink gaussian erf gelu gelu_tanh exp sin cos arctan square "
+    "power factor rsqrt sqrt reciprocal log relu abs clip hardswish elu"
+)
+ANYWHERE = frozenset(_ANYWHERE.split(" "))
+"""Activations whose circuits ask the setting for their start values, so that arguments may start anywhere."""
+
+
+def check_anywhere(network: Network, number: int) -> None:
+    """Raise `CircuitError` if the activation that is node `number` can only start at its base."""
+    node = network.nodes[number - 1]
+    if isinstance(node.operation, Activation) and node.operation.name not in ANYWHERE:
+        raise CircuitError(
+            f"layer {number} of {network.name!r}, {node!r}: its circuit starts at one place only, not at any base; "
+            "compile without base="
+        )
+
+
 def check_argument(network: Network, number: int, z: Wire) -> None:
     """Raise `CircuitError` if node `number` has kinks, or is defined for z >= 0 alone and z is not proven to be so."""
     node = network.nodes[number - 1]
