@@ -29,6 +29,8 @@ from gpac.errors import GpacError, LoadError, NumberError, ShapeError
 REDUCTIONS = ("ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare")
 RECURRENT = {"activations", "direction", "hidden_size", "layout"}
 CONVOLUTION = {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}
+LABELS = (TensorProto.INT32, TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL)
+"""Types of outputs that are chosen classes: they jump, so they are no outputs of a network here."""
 MASKING = frozenset(("Add", "Where", "Constant", *MOVES))
 """Operators whose constants may be masks, with entries of -inf."""
 
@@ -84,6 +86,8 @@ READ: dict[str, tuple[int, set[str] | None]] = {
     "Trilu": (2, {"upper"}),
     "Unsqueeze": (2, {"axes"}),
     "Where": (3, set()),
+    "ai.onnx.ml.Scaler": (1, {"offset", "scale"}),
+    "ai.onnx.ml.ZipMap": (1, None),
 }
 """The supported operators, with the inputs and attributes that are read (None: any): more may change the meaning."""
 
@@ -123,7 +127,10 @@ def read_onnx(path: Path) -> Network:
         raise LoadError("it has sparse weights, which are not supported; export them dense")
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     walk, input_shape = _start(graph, path.parent, opset)
+    chosen, needed = _chosen(graph)
     for number, node in enumerate(graph.node, 1):
+        if needed is not None and not needed & set(node.output):
+            continue
         try:
             _follow(walk, node)
         except GpacError as error:
@@ -131,11 +138,11 @@ def read_onnx(path: Path) -> Network:
             raise kind(f"{_place(node, number, len(graph.node))}: {error}") from None
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise LoadError(f"{_place(node, number, len(graph.node))}: it is not valid ({error})") from None
-    output = _output(walk, graph)
+    output = _output(walk, chosen)
     try:
         return as_network(output, path.stem, input_shape)
     except ShapeError:
-        raise LoadError(f"its output {graph.output[0].name!r} does not depend on the input") from None
+        raise LoadError(f"its output {chosen!r} does not depend on the input") from None
 
 
 def _start(graph: GraphProto, folder: Path, opset: int) -> tuple[_Walk, Shape]:
@@ -195,9 +202,10 @@ def _moved(step: Step) -> Any:
 
 
 def _step(walk: _Walk, node: NodeProto) -> Step:
-    if node.op_type not in READ or node.domain not in ("", "ai.onnx"):
+    op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    if op not in READ:
         raise LoadError(f"this operator is not supported; supported are {', '.join(READ)}")
-    most, read = READ[node.op_type]
+    most, read = READ[op]
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     unread = sorted(set(attributes) - read) if read is not None else []
     if unread or len(node.input) > most:
@@ -208,11 +216,11 @@ def _step(walk: _Walk, node: NodeProto) -> Step:
         )
     if most and not (node.input and node.input[0]):
         raise LoadError("its input 1 is missing")
-    if node.op_type == "Split":
+    if op == "Split":
         attributes["outputs"] = len(node.output)
-    masks = node.op_type in MASKING
+    masks = op in MASKING
     inputs = tuple(walk.values[name] if name in walk.values else _value(walk, name, masks) for name in node.input)
-    return Step(node.op_type, inputs, attributes, walk.opset)
+    return Step(op, inputs, attributes, walk.opset)
 
 
 def _value(walk: _Walk, name: str, masks: bool) -> np.ndarray | None:
@@ -238,11 +246,23 @@ def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:
     return numbers
 
 
-def _output(walk: _Walk, graph: GraphProto) -> Value:
-    if len(graph.output) != 1:
+def _chosen(graph: GraphProto) -> tuple[str, set[str] | None]:
+    """The output's name, and the values that lead to it where others, such as a classifier's label, are left out."""
+    outputs = [value for value in graph.output if value.type.tensor_type.elem_type not in LABELS]
+    if len(outputs) != 1:
         names = ", ".join(value.name for value in graph.output)
-        raise LoadError(f"expected one output, got {len(graph.output)}: {names[:200]}")
-    name = graph.output[0].name
+        raise LoadError(f"expected one output of floats, got {len(outputs)}: {names[:200]}")
+    name = outputs[0].name
+    if len(graph.output) == 1:
+        return name, None
+    needed = {name}
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+    return name, needed
+
+
+def _output(walk: _Walk, name: str) -> Value:
     if name in walk.constants:
         raise LoadError(f"its output {name!r} does not depend on the input")
     output = walk.values.get(name)

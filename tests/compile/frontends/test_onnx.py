@@ -435,7 +435,7 @@ def test_two_inputs_two_outputs_or_none_are_refused(tmp_path):
     assert "one input, got 0" in refusal(tmp_path, model)
     model = chain([node("Tanh", "x")])
     model.graph.output.append(second)
-    assert "one output, got 2: tanh, second" in refusal(tmp_path, model)
+    assert "one output of floats, got 2: tanh, second" in refusal(tmp_path, model)
 
 
 def test_constants_do_not_double_without_end(tmp_path):
