@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ LARGEST_FILE = 2**31
 """Bytes; a protobuf file cannot be larger, and a larger text file is not a network."""
 
 
-def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
+def load(path: str | os.PathLike[str], architecture: Any = None, fixed: Mapping[str, Any] | None = None) -> Network:
     """Read a trained network from a file.
 
     Parameters
@@ -25,6 +26,8 @@ def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
         `.safetensors` (see `compile.frontends.weights`).
     architecture : dict or path of a JSON file, for `.safetensors` only
         Which layers the tensors belong to.
+    fixed : numbers by the name of an input, for `.onnx` only
+        Inputs, such as tokens, that are constants of the network.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def load(path: str | os.PathLike[str], architecture: Any = None) -> Network:
     path = Path(path)
     try:
         _check_file(path)
-        return _read(path, architecture)
+        return _read(path, architecture, fixed)
     except GpacError as error:
         raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
     except OSError as error:
@@ -80,15 +83,17 @@ def _check_file(path: Path) -> None:
         raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
 
 
-def _read(path: Path, architecture: Any) -> Network:
+def _read(path: Path, architecture: Any, fixed: Mapping[str, Any] | None) -> Network:
     suffix = path.suffix.lower()
+    if fixed is not None and suffix != ".onnx":
+        raise LoadError(f"a {suffix} file has one input, which cannot be fixed")
     if (architecture is None) == (suffix == ".safetensors"):
         wanted = "needs the architecture its tensors belong to" if architecture is None else "has its own architecture"
         raise LoadError(f"a {suffix} file {wanted}; see compile.frontends.weights")
     if suffix == ".onnx":
         from compile.frontends.onnx_graph import read_onnx
 
-        return read_onnx(path)
+        return read_onnx(path, fixed)
     if suffix == ".json":
         from compile.frontends.json_network import read_json
 

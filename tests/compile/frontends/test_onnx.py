@@ -338,7 +338,7 @@ def test_a_file_that_may_not_be_read_is_refused_with_a_sentence(tmp_path, monkey
     def forbidden(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("compile.frontends.onnx_graph.onnx.load", lambda *_, **__: forbidden())
+    monkeypatch.setattr("compile.frontends.onnx_graph.read_model", forbidden)
     assert "Permission denied" in refusal(tmp_path, chain([node("Tanh", "x")]))
 
 
