@@ -11,6 +11,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.repeated import Repeated
 from gpac.verify.proof import balls_contain, proven_digits, to_mpf_exactly
 
 from .activations import RULES
@@ -116,6 +117,11 @@ def apply(operation: Operation, operands: Sequence[list[Ball]], width: int) -> l
 def _times(matrix: Matrix, values: list[Ball]) -> list[Ball]:
     import flint
 
+    if isinstance(matrix, Repeated):
+        m, n = matrix.block.shape
+        block = flint.arb_mat(m, n, matrix.block.ravel().tolist())
+        rows = flint.arb_mat(matrix.count, n, values)
+        return (rows * block.transpose()).entries()
     if hasattr(matrix, "tocsr"):
         data, columns, ends = matrix.data.tolist(), matrix.indices.tolist(), matrix.indptr.tolist()
         return [

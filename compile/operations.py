@@ -17,13 +17,14 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_floats
+from gpac.repeated import Repeated
 
 from .activations import RULES, Smooth, refusal, to_delta
 from .activations.maximum import Tournament, maximum_arrays, tournament
 from .groups import Groups
 
 Matrix: TypeAlias = Any
-"""A number (times the identity), a diagonal (n,), a dense array (m, n) or `scipy.sparse` (m, n); exact."""
+"""A number (times the identity), a diagonal (n,), a dense array, `scipy.sparse` or `Repeated` (m, n); exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +269,9 @@ def scale(factor: Any, offset: Any = 0) -> Affine:
 
 
 def _matrix(matrix: Matrix) -> Matrix:
-    if hasattr(matrix, "tocsr"):
+    if isinstance(matrix, Repeated):
+        data = matrix.data
+    elif hasattr(matrix, "tocsr"):
         matrix = matrix.tocsr()
         data = matrix.data
     else:
@@ -301,6 +304,8 @@ def _rows(matrix: Matrix, size: int) -> int:
 
 
 def _times(matrix: Matrix, x: np.ndarray) -> np.ndarray:
+    if isinstance(matrix, Repeated):
+        return matrix.on_blocks(x, 1)
     if hasattr(matrix, "tocsr"):
         return (matrix @ x.T).T
     return x @ to_floats(matrix).T if matrix.ndim == 2 else x * to_floats(matrix)

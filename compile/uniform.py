@@ -123,7 +123,7 @@ def _above(ball: Any) -> float:
     top = ball.upper()
     if top.is_nan() or not (top < to_arb(float("inf"))):
         return np.inf
-    return max(0.0, float(top) * ROUNDING + TINY)
+    return 0.0 if top <= 0 else float(top) * ROUNDING + TINY
 
 
 def _parts(matrix: Matrix) -> tuple[Matrix, Matrix]:

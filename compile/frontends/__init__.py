@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ LARGEST_FILE = 2**31
 """Bytes; a protobuf file cannot be larger, and a larger text file is not a network."""
 
 
-def load(path: str | os.PathLike[str], architecture: Any = None, smooth: Any = None) -> Network:
+def load(
+    path: str | os.PathLike[str],
+    architecture: Any = None,
+    fixed: Mapping[str, Any] | None = None,
+    smooth: Any = None,
+) -> Network:
     """Read a trained network from a file.
 
     Parameters
@@ -27,6 +33,8 @@ def load(path: str | os.PathLike[str], architecture: Any = None, smooth: Any = N
         `.safetensors` (see `compile.frontends.weights`).
     architecture : dict or path of a JSON file, for `.safetensors` only
         Which layers the tensors belong to.
+    fixed : numbers by the name of an input, for `.onnx` only
+        Inputs, such as tokens, that are constants of the network.
     smooth : exact number, optional
         For networks with relu, max pooling and other functions with kinks, which are refused without it: each becomes
         an analytic function that is within this distance of it everywhere (`compile.activations.kinked`); a float is
@@ -49,7 +57,7 @@ def load(path: str | os.PathLike[str], architecture: Any = None, smooth: Any = N
     delta = None if smooth is None else to_delta(smooth)
     try:
         _check_file(path)
-        return _read(path, architecture, delta)
+        return _read(path, architecture, fixed, delta)
     except GpacError as error:
         raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
     except OSError as error:
@@ -91,19 +99,21 @@ def _check_file(path: Path) -> None:
         raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
 
 
-def _read(path: Path, architecture: Any, smooth: Fraction | None) -> Network:
+def _read(path: Path, architecture: Any, fixed: Mapping[str, Any] | None, smooth: Fraction | None) -> Network:
     suffix = path.suffix.lower()
+    if fixed is not None and suffix != ".onnx":
+        raise LoadError(f"a {suffix} file has one input, which cannot be fixed")
     if (architecture is None) == (suffix == ".safetensors"):
         wanted = "needs the architecture its tensors belong to" if architecture is None else "has its own architecture"
         raise LoadError(f"a {suffix} file {wanted}; see compile.frontends.weights")
     if smooth is not None and suffix != ".onnx":
         raise LoadError(
-            f"smooth is for .onnx files; a {suffix} file says itself how far each layer may be off (within)"
+            f"smooth is for .onnx files, got {suffix}; in .json every layer with a kink says its own `within`"
         )
     if suffix == ".onnx":
         from compile.frontends.onnx_graph import read_onnx
 
-        return read_onnx(path, smooth)
+        return read_onnx(path, fixed, smooth)
     if suffix == ".json":
         from compile.frontends.json_network import read_json
 

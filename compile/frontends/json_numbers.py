@@ -3,6 +3,7 @@
     [0.5, -1.25, "1/3", "sqrt(2)/2"]                       numbers: a decimal is the nearest double, a text is exact
     {"shape": [200, 784], "float32": "AACAPwAA..."}        little-endian bytes in base64; float64 and int32 likewise
     {"shape": [3, 4], "sparse": {"starts": [...], "columns": [...], "values": [...]}}    rows of a sparse matrix
+    {"block": [[1.0, 2.0]], "count": 3}                    the block on each of 3 rows of the vector
 
 `starts` and `columns` are those of a compressed sparse row matrix: row i has its numbers at places starts[i] up to
 starts[i+1]. One number as `values` stands for all of them. Texts are read by a parser of their own: nothing in a file
@@ -23,6 +24,7 @@ import numpy as np
 from compile.value import LARGEST_VALUE
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_exact
+from gpac.repeated import Repeated
 
 READABLE = 1000
 """Arrays of at most so many numbers are written as lists."""
@@ -51,6 +53,8 @@ def integers_to_json(array: np.ndarray) -> Any:
 
 def matrix_to_json(matrix: Any) -> Any:
     """A matrix of an affine map: a number, a vector, a dense or a sparse array."""
+    if isinstance(matrix, Repeated):
+        return {"block": numbers_to_json(matrix.block), "count": matrix.count}
     if not hasattr(matrix, "tocsr"):
         return numbers_to_json(matrix)
     rows = matrix.tocsr()
@@ -92,6 +96,10 @@ def integers_from_json(entry: Any) -> np.ndarray:
 
 def matrix_from_json(entry: Any) -> Any:
     """A matrix of an affine map."""
+    if isinstance(entry, dict) and "block" in entry:
+        if set(entry) != {"block", "count"} or type(entry["count"]) is not int:
+            raise LoadError(f"expected the block and the count of a repeated matrix, got {list(entry)[:5]}")
+        return Repeated(numbers_from_json(entry["block"]), entry["count"])
     if not isinstance(entry, dict) or "sparse" not in entry:
         return numbers_from_json(entry)
     from scipy.sparse import csr_matrix

@@ -5,16 +5,18 @@ Source: https://onnx.ai/onnx/operators/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from compile import layers
-from compile.build import gather, side_by_side
-from compile.frontends.onnx_step import Step, axis_of
+from compile.build import gather, linear, side_by_side
+from compile.frontends.onnx_step import Step, axis_of, check_size
 from compile.layers.recurrent import Cell
-from compile.value import Value
+from compile.value import LARGEST_VALUE, Value
 from gpac.errors import LoadError
 
 GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -139,6 +141,48 @@ def rms_norm(step: Step) -> Value:
     x = step.value(0)
     axis = axis_of(step.integer("axis", -1), x.ndim)
     return layers.rms_norm(x, x.ndim - axis, step.optional(1), step.number("epsilon", 1e-5))
+
+
+def resize(step: Step) -> Value:
+    """Resize (opset 10 on) and Upsample: sizes or scales, of all axes or of those in `axes`."""
+    x, first = step.value(0), step.op == "Resize" and step.opset > 10
+    if step.integer("antialias", 0) or step.integer("exclude_outside", 0):
+        raise LoadError("antialias and exclude_outside are not supported")
+    if step.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise LoadError("its attribute 'keep_aspect_ratio_policy' is supported as 'stretch' only")
+    axes = step.axes("axes", None, x.ndim)
+    axes = list(range(x.ndim)) if axes is None else axes
+    scales, sizes = [Fraction(1)] * x.ndim, list(x.shape)
+    wanted = step.integers("sizes", 3) if first and step.has(3) else None
+    given = step.attributes.get("scales") or (step.constant(2 if first else 1) if wanted is None else wanted)
+    if len(given) != len(axes):
+        raise LoadError(f"expected {len(axes)} sizes or scales, got {len(given)}")
+    for axis, number in zip(axes, np.asarray(given).tolist(), strict=True):
+        sizes[axis] = int(number) if wanted else math.floor(x.shape[axis] * Fraction(number))
+        if not 0 < sizes[axis] <= LARGEST_VALUE:
+            raise LoadError(f"expected sizes of at least 1, got {sizes[axis]} of the axis {axis}")
+        scales[axis] = Fraction(sizes[axis], x.shape[axis]) if wanted else Fraction(number)
+    check_size(tuple(sizes))
+    plain = "half_pixel" if first else "asymmetric"  # and before opset 11 nearest was the one below
+    sampling = layers.Sampling(
+        step.text("mode", "nearest"),
+        step.text("coordinate_transformation_mode", plain),
+        step.text("nearest_mode", "round_prefer_floor" if first else "floor"),
+        Fraction(step.number("cubic_coeff_a", -0.75)),
+    )
+    return layers.resize(x, sizes, scales, sampling)
+
+
+def cumulative_sum(step: Step) -> Value:
+    """CumSum: sums of all entries before along an axis."""
+    x, axis = step.value(0), axis_of(int(step.constant(1).item()), len(step.shape))
+    n = x.shape[axis]
+    matrix = np.tril(np.ones((n, n)), -1 if step.integer("exclusive", 0) else 0)
+    if not matrix.any():
+        raise LoadError("its sums are empty")
+    matrix = matrix.T if step.integer("reverse", 0) else matrix
+    order = [k for k in range(x.ndim) if k != axis] + [axis]
+    return linear(x.transpose(*order), matrix).transpose(*np.argsort(order).tolist())
 
 
 def recurrent(step: Step) -> list[Value | None]:

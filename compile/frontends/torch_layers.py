@@ -6,13 +6,14 @@ Source: the documentation of each function at https://docs.pytorch.org/docs/stab
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from compile import layers
-from compile.build import gather, side_by_side
+from compile.build import gather, linear, side_by_side
 from compile.layers.recurrent import Cell
 from compile.value import Value, constant
 from gpac.errors import ShapeError
@@ -84,6 +85,32 @@ def adaptive_pool(rank: int) -> Layer:
         return batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
 
     return layer
+
+
+UPSAMPLING = {"linear1d": "linear", "bilinear2d": "linear", "trilinear3d": "linear", "bicubic2d": "cubic"}
+
+
+def upsample(mode: str) -> Layer:
+    """aten.upsample_linear1d and the like: a size, or factors."""
+
+    def layer(x: Value, size: Any, align: bool = False, *rest: Any) -> Value:
+        image = x.shape[2:]
+        factors = next((f for f in rest if f is not None), None)
+        factors = [None] * len(image) if factors is None else np.broadcast_to(factors, len(image)).tolist()
+        sizes = size or [int(n * f) for n, f in zip(image, factors, strict=True)]
+        scales = [Fraction(m, n) if f is None else Fraction(f) for n, m, f in zip(image, sizes, factors, strict=True)]
+        sampling = layers.Sampling(mode, "align_corners" if align else "half_pixel")
+        return layers.resize(x, [*x.shape[:2], *sizes], [Fraction(1), Fraction(1), *scales], sampling)
+
+    return layer
+
+
+def cumulative_sum(x: Value, dim: int, **_: Any) -> Value:
+    """aten.cumsum."""
+    axis = dim % x.ndim
+    order = [k for k in range(x.ndim) if k != axis] + [axis]
+    sums = linear(x.transpose(*order), np.tril(np.ones((x.shape[axis], x.shape[axis]))))
+    return sums.transpose(*np.argsort(order).tolist())
 
 
 def batch_norm(x: Value, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Value:

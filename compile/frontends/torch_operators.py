@@ -216,6 +216,8 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "masked_fill": layers.fill_mask,
     "softmax": _softmax("softmax"),
     "_softmax": _softmax("softmax"),
+    "cumsum": torch_layers.cumulative_sum,
+    **{f"upsample_{name}": torch_layers.upsample(mode) for name, mode in torch_layers.UPSAMPLING.items()},
     "log_softmax": _softmax("log_softmax"),
     "_log_softmax": _softmax("log_softmax"),
     "logsumexp": _logsumexp,

@@ -16,9 +16,11 @@ from .convolution import conv, conv_transpose
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .pooling import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool
 from .recurrent import gru, lstm, rnn
+from .resize import Sampling, resize
 
 __all__ = [
     "Masked",
+    "Sampling",
     "adaptive_average_pool",
     "adaptive_max_pool",
     "add_mask",
@@ -39,6 +41,7 @@ __all__ = [
     "masked_softmax",
     "max_pool",
     "multi_head_attention",
+    "resize",
     "rms_norm",
     "rnn",
     "softmax",

@@ -338,7 +338,7 @@ def test_a_file_that_may_not_be_read_is_refused_with_a_sentence(tmp_path, monkey
     def forbidden(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("compile.frontends.onnx_graph.onnx.load", lambda *_, **__: forbidden())
+    monkeypatch.setattr("compile.frontends.onnx_graph.read_model", forbidden)
     assert "Permission denied" in refusal(tmp_path, chain([node("Tanh", "x")]))
 
 
@@ -435,7 +435,7 @@ def test_two_inputs_two_outputs_or_none_are_refused(tmp_path):
     assert "one input, got 0" in refusal(tmp_path, model)
     model = chain([node("Tanh", "x")])
     model.graph.output.append(second)
-    assert "one output, got 2: tanh, second" in refusal(tmp_path, model)
+    assert "one output of floats, got 2: tanh, second" in refusal(tmp_path, model)
 
 
 def test_constants_do_not_double_without_end(tmp_path):
