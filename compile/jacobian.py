@@ -143,6 +143,8 @@ def _scaled(factors: Sequence[Ball], rows: Rows) -> Rows:
 def _times(matrix: Any, rows: Rows) -> Rows:
     import flint
 
+    if _is_identity(rows):
+        return _as_balls(matrix, len(rows))
     if hasattr(matrix, "tocsr"):
         out = np.full((matrix.shape[0], rows.shape[1]), to_arb(0), dtype=object)
         coo = matrix.tocoo()
@@ -156,6 +158,21 @@ def _times(matrix: Any, rows: Rows) -> Rows:
     out = np.empty(matrix.shape[0] * rows.shape[1], dtype=object)
     out[:] = product.entries()
     return out.reshape(matrix.shape[0], -1)
+
+
+def _is_identity(rows: Rows) -> bool:
+    """Whether these are the derivatives of the input itself."""
+    square = rows.shape[0] == rows.shape[1]
+    return square and all(v.is_exact() and v == (i == j) for (i, j), v in np.ndenumerate(rows))
+
+
+def _as_balls(matrix: Any, size: int) -> Rows:
+    if matrix.ndim < 2:
+        matrix = np.diag(np.broadcast_to(matrix, (size,)))
+    dense = matrix.toarray() if hasattr(matrix, "tocsr") else matrix
+    out = np.empty(dense.shape, dtype=object)
+    out[:] = [[to_arb(a) for a in row] for row in dense.tolist()]
+    return out
 
 
 def _product(operation: Multiply, a: list[Ball], db: Rows, b: list[Ball], da: Rows) -> Rows:
