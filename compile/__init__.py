@@ -6,11 +6,13 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 from __future__ import annotations
 
 from .balls import enclose_forward
+from .distance import distance
 from .field import Field
-from .frontends import from_torch, load
+from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
-from .schemes import flow, homotopy, relaxation, sequential
+from .pattern import pattern
+from .schemes import clocked, flow, homotopy, relaxation, sequential
 
 __all__ = [
     "Activation",
@@ -22,14 +24,18 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "clocked",
     "dense",
+    "distance",
     "enclose_forward",
     "flow",
     "forward",
     "from_torch",
     "homotopy",
     "load",
+    "pattern",
     "relaxation",
+    "save",
     "scale",
     "sequential",
 ]

@@ -11,11 +11,13 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.repeated import Repeated
 from gpac.verify.proof import balls_contain, proven_digits, to_mpf_exactly
 
 from .activations import RULES
+from .activations.maximum import maximum_balls
 from .network import Network, last_use
-from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from .operations import Activation, Affine, Matrix, Maximum, Multiply, Operation, Softmax
 
 Ball = Any
 
@@ -107,12 +109,19 @@ def apply(operation: Operation, operands: Sequence[list[Ball]], width: int) -> l
         return [rule.ball(v, operation.parameter) for v in operands[0]]
     if isinstance(operation, Multiply):
         return _multiply(operation, operands[0], operands[1])
+    if isinstance(operation, Maximum):
+        return maximum_balls(operation.plan, operation.delta, operands[0])
     return _softmax(operation, operands[0])
 
 
 def _times(matrix: Matrix, values: list[Ball]) -> list[Ball]:
     import flint
 
+    if isinstance(matrix, Repeated):
+        m, n = matrix.block.shape
+        block = flint.arb_mat(m, n, matrix.block.ravel().tolist())
+        rows = flint.arb_mat(matrix.count, n, values)
+        return (rows * block.transpose()).entries()
     if hasattr(matrix, "tocsr"):
         data, columns, ends = matrix.data.tolist(), matrix.indices.tolist(), matrix.indptr.tolist()
         return [

@@ -9,27 +9,19 @@ import numpy as np
 
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
+from gpac.repeated import Repeated
 
 from .network import Network, Node
 from .value import Shape, Unit, Value, affine, einsum
 
-LARGEST_MATRIX = 2**28
-"""Stored entries of one linear map."""
-
 
 def linear(x: Value, weight: np.ndarray, bias: Any = None) -> Value:
     """weight @ row + bias for every row along the last axis: (..., n) to (..., m), `weight` (m, n)."""
-    from scipy.sparse import csr_matrix, identity, kron
-
     weight = np.asarray(weight)
     if weight.ndim != 2 or not x.shape or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"a weight matrix of shape {weight.shape} cannot act on the last axis of {x.shape}")
     rows = x.size // x.shape[-1]
-    if rows * weight.size > LARGEST_MATRIX:
-        raise ShapeError(f"a matrix of shape {weight.shape} on {rows} rows has more than {LARGEST_MATRIX} entries")
-    matrix: Any = weight
-    if rows > 1:
-        matrix = kron(identity(rows, format="csr"), csr_matrix(weight.astype(np.float64)), format="csr")
+    matrix: Any = weight if rows == 1 else Repeated(exact_array(weight), rows)
     offset = 0 if bias is None else np.tile(exact_array(bias), rows)
     return affine([(matrix, x)], offset, (*x.shape[:-1], len(weight)))
 

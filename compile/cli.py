@@ -12,6 +12,7 @@ from gpac import __version__
 from gpac.errors import GpacError
 from gpac.verify import checker
 
+from .report.nearness import words
 from .report.page import check_folder, claim, percent, write_page
 from .report.run import Report, Step, report
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("network", help="an .onnx file, or Verisig's .yml")
     one.add_argument("--inputs", help=".npz, .npy or .csv; default 1000 random inputs in [-1, 1]")
     one.add_argument("--digits", type=_positive, default=15, help="decimal digits to prove (default 15)")
+    one.add_argument("--smooth", metavar="DELTA", help="replace relu and the like by analytic functions within DELTA")
     one.add_argument("--out", default="report", help="folder for the page (default report)")
     one.set_defaults(run=_report)
     one = commands.add_parser("check", help="verify a certificate: exit code 0 verified, 1 not, 2 no certificate")
@@ -58,7 +60,7 @@ def _positive(text: str) -> int:
 def _report(options: Any) -> int:
     folder = check_folder(options.out)
     with _progress() as step:
-        result = report(options.network, options.inputs, options.digits, step)
+        result = report(options.network, options.inputs, options.digits, step, options.smooth)
         step("writing the page", 0.0)
         page, data = write_page(result, folder)
     _print(result)
@@ -112,6 +114,8 @@ def _print(result: Report) -> None:
         )
         table.add_row(s.name, claim(s), *row)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if result.near is not None:
+        print(words(result.near))
     for name, reason in result.left_out.items():
         print(f"{name} was not run: {reason}")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 
-from .operations import Affine, Operation
+from .operations import Affine, Operation, delta_of, with_kinks
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +103,26 @@ class Network:
             stored = sum(m.nnz if hasattr(m, "nnz") else m.size for m in matrices)
             count += stored + (len(layer.bias) if matrices and isinstance(layer, Affine) else 0)
         return count
+
+    @property
+    def smooth(self) -> bool:
+        """Whether functions with kinks are in it, as their smooth stand-ins or as they are."""
+        return any(delta_of(layer) is not None for layer in self.layers)
+
+    @cached_property
+    def original(self) -> Network:
+        """The network with kinks that this one stands for: for `forward` and `enclose_forward`; no scheme takes it."""
+        nodes = tuple(Node(with_kinks(node.operation), node.inputs) for node in self.nodes)
+        return Network(self.size, nodes, self.name, self.input_shape)
+
+    def distance(self, x: Any = None) -> Any:
+        """A proven bound on how far any output is from that of `original`, at an input or (without x) at all inputs.
+
+        An mpmath number, inf where there is no bound; x may hold balls. More is said by `compile.distance.distance`.
+        """
+        from .distance import distance
+
+        return distance(self, x).bound
 
     def __repr__(self) -> str:
         kinds = sorted({la.name for la in self.layers if la.nonlinear})

@@ -1,4 +1,4 @@
-"""What a node of a network does: affine maps, activations, products, softmax. Values are flat vectors.
+"""What a node of a network does: affine maps, activations, products, softmax, maxima. Values are flat vectors.
 
 Each operation is frozen data. How it is evaluated in float64 is here; in balls, in `compile.balls`; as an
 analog circuit, in `compile.schemes`.
@@ -7,7 +7,8 @@ analog circuit, in `compile.schemes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, partial
 from math import prod
 from typing import Any, Literal, TypeAlias
@@ -16,12 +17,14 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_floats
+from gpac.repeated import Repeated
 
-from .activations import RULES, refusal
+from .activations import RULES, Smooth, refusal, to_delta
+from .activations.maximum import Tournament, maximum_arrays, tournament
 from .groups import Groups
 
 Matrix: TypeAlias = Any
-"""A number (times the identity), a diagonal (n,), a dense array (m, n) or `scipy.sparse` (m, n); exact."""
+"""A number (times the identity), a diagonal (n,), a dense array, `scipy.sparse` or `Repeated` (m, n); exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,8 @@ class Affine:
 class Activation:
     """A function of every entry, by its name in `compile.activations.RULES`.
 
-    `parameter` is what some of them take besides, exact: the exponent of "power", the offset of "rsqrt".
+    `parameter` is what some of them take besides, exact: the exponent of "power", the offset of "rsqrt", a `Smooth`
+    for functions with kinks.
     """
 
     name: str
@@ -195,7 +199,58 @@ class Softmax:
         return f"{self.result.capitalize()}({self.groups.size} in {self.groups.count} groups)"
 
 
-Operation: TypeAlias = Affine | Activation | Multiply | Softmax
+@dataclass(frozen=True, eq=False)
+class Maximum:
+    """The largest entry of each group, within `delta` of it (0: the maximum); see `compile.activations.maximum`."""
+
+    groups: Groups
+    delta: Fraction
+    arity = 1
+    nonlinear = True
+    name = "max"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delta", to_delta(self.delta))
+        if not self.plan.rounds:
+            raise ShapeError("expected a group of at least two entries to take the largest of")
+
+    @cached_property
+    def plan(self) -> Tournament:
+        """Who meets whom."""
+        return tournament(self.groups)
+
+    def width(self, sizes: Sequence[int]) -> int:
+        """Size of the result for inputs of these sizes."""
+        if sizes[0] != self.groups.size:
+            raise ShapeError(f"expected {self.groups.size} values in {self.groups.count} groups, got {sizes[0]}")
+        return self.groups.count
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """Float64 values (B, n) to (B, m)."""
+        return maximum_arrays(self.plan, self.delta, x)
+
+    def __repr__(self) -> str:
+        return f"Max({self.groups.size} in {self.groups.count} groups; {Smooth(self.delta)})"
+
+
+Operation: TypeAlias = Affine | Activation | Multiply | Softmax | Maximum
+
+
+def delta_of(operation: Operation) -> Fraction | None:
+    """How far an operation may be from one with kinks that it stands for; None for all others."""
+    if isinstance(operation, Maximum):
+        return operation.delta
+    smooth = operation.parameter if isinstance(operation, Activation) else None
+    return smooth.delta if isinstance(smooth, Smooth) else None
+
+
+def with_kinks(operation: Operation) -> Operation:
+    """The operation with kinks that a smooth one stands for; others as they are."""
+    if isinstance(operation, Maximum):
+        return replace(operation, delta=Fraction(0))
+    if isinstance(operation, Activation) and isinstance(operation.parameter, Smooth):
+        return replace(operation, parameter=replace(operation.parameter, delta=Fraction(0)))
+    return operation
 
 
 def dense(weight: Any, bias: Any = None) -> Affine:
@@ -214,7 +269,9 @@ def scale(factor: Any, offset: Any = 0) -> Affine:
 
 
 def _matrix(matrix: Matrix) -> Matrix:
-    if hasattr(matrix, "tocsr"):
+    if isinstance(matrix, Repeated):
+        data = matrix.data
+    elif hasattr(matrix, "tocsr"):
         matrix = matrix.tocsr()
         data = matrix.data
     else:
@@ -247,6 +304,8 @@ def _rows(matrix: Matrix, size: int) -> int:
 
 
 def _times(matrix: Matrix, x: np.ndarray) -> np.ndarray:
+    if isinstance(matrix, Repeated):
+        return matrix.on_blocks(x, 1)
     if hasattr(matrix, "tocsr"):
         return (matrix @ x.T).T
     return x @ to_floats(matrix).T if matrix.ndim == 2 else x * to_floats(matrix)

@@ -25,24 +25,11 @@ from gpac.exact import exact_array, to_fractions
 from .activations import refusal
 from .groups import Groups
 from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from .recognise import recognised_product, recognised_root
+from .unit import LARGEST_VALUE, Unit, is_one, unit_of
 
 Shape: TypeAlias = tuple[int, ...]
 ONE = np.array(1.0)
-LARGEST_VALUE = 2**24
-"""Numbers in one value; an image of 2000 x 2000 in colour fits."""
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """A node in the making: an operation on other units, or the network's input (no operation).
-
-    `index` is set where entry i is entry index[i] of the one operand.
-    """
-
-    size: int
-    operation: Operation | None = None
-    operands: tuple[Unit, ...] = ()
-    index: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +52,7 @@ class Value:
 
     def apply(self, name: str, parameter: Any = None) -> Value:
         """An activation, entry by entry."""
-        return Value(_unit(Activation(name, parameter), self.unit), self.shape)
+        return Value(unit_of(Activation(name, parameter), self.unit), self.shape)
 
     def reshape(self, *shape: int) -> Value:
         """The same entries in another shape; one size may be -1."""
@@ -106,9 +93,9 @@ class Value:
 
     def sum(self, axes: Sequence[int], keep: bool = False) -> Value:
         """The sum over axes."""
-        labels = _labels(self.shape, axes)
+        groups = Groups(labels(self.shape, axes))
         shape = tuple(1 if k in axes else n for k, n in enumerate(self.shape) if keep or k not in axes)
-        return affine([(Groups(labels).summing, self)], 0, shape)
+        return affine([(groups.summing, self)], 0, shape)
 
     def mean(self, axes: Sequence[int], keep: bool = False) -> Value:
         """The mean over axes; 1/n is exact."""
@@ -118,9 +105,9 @@ class Value:
     def softmax(self, axis: int = -1, result: Any = "softmax") -> Value:
         """softmax or log_softmax along an axis, or logsumexp, which drops it."""
         axis %= self.ndim
-        operation = Softmax(Groups(_labels(self.shape, [axis])), result)
+        operation = Softmax(Groups(labels(self.shape, [axis])), result)
         shape = self.shape if result != "logsumexp" else self.shape[:axis] + self.shape[axis + 1 :]
-        return Value(_unit(operation, self.unit), shape)
+        return Value(unit_of(operation, self.unit), shape)
 
     def __add__(self, other: Any) -> Value:
         if isinstance(other, Value):
@@ -174,18 +161,24 @@ def network_input(shape: Sequence[int]) -> Value:
 def constant(values: Any) -> Value:
     """The same exact numbers for every input."""
     array = exact_array(values)
-    return Value(_unit(Affine((), array.reshape(-1))), array.shape)
+    return Value(unit_of(Affine((), array.reshape(-1))), array.shape)
 
 
 def affine(terms: Sequence[tuple[Matrix, Value]], bias: Any, shape: Shape) -> Value:
     """sum of matrix @ value over `terms`, plus bias, as an array of `shape`."""
-    return Value(_unit(Affine(tuple(m for m, _ in terms), bias), *(v.unit for _, v in terms)), tuple(shape))
+    return Value(unit_of(Affine(tuple(m for m, _ in terms), bias), *(v.unit for _, v in terms)), tuple(shape))
+
+
+def new_value(operation: Operation, *values: Value) -> Value:
+    """The flat result of any operation on values."""
+    unit = unit_of(operation, *(v.unit for v in values))
+    return Value(unit, (unit.size,))
 
 
 def einsum(subscripts: str, a: Value, b: Value) -> Value:
     """A bilinear map of two values; letters in both and not in the result are summed over."""
     operation = Multiply((subscripts.replace(" ", ""), a.shape, b.shape))
-    return Value(_unit(operation, a.unit, b.unit), operation.shape)
+    return Value(unit_of(operation, a.unit, b.unit), operation.shape)
 
 
 def multiply(a: Value, b: Value) -> Value:
@@ -194,7 +187,8 @@ def multiply(a: Value, b: Value) -> Value:
         return a.apply("square")
     shape = _broadcast(a.shape, b.shape)
     if a.size == b.size == prod(shape):
-        return Value(_unit(Multiply(), a.unit, b.unit), shape)
+        known = recognised_product(a.unit, b.unit)
+        return Value(known[1], shape) * known[0] if known else Value(unit_of(Multiply(), a.unit, b.unit), shape)
     letters = "abcdefghijklmnopqrstuvwxyz"[: len(shape)]
     words, cores = [], []
     for x in (a, b):
@@ -220,7 +214,7 @@ def root(x: Value, name: str) -> Value:
     That v is never negative is checked by the schemes.
     """
     operation = x.unit.operation
-    known = _recognised(name, x.unit)
+    known = recognised_root(name, x.unit)
     if known is not None:
         return Value(known, x.shape)
     if name == "sqrt" and isinstance(operation, Activation) and operation.name == "square":
@@ -231,42 +225,10 @@ def root(x: Value, name: str) -> Value:
             f"{name} is supported of something that is never negative plus a positive constant, such as a mean of "
             "squares + eps; here no such constant is added"
         )
-    below = Value(_unit(Affine(operation.matrices, np.zeros(1)), *x.unit.operands), x.shape)
-    if below.unit.operation is not None and len(operation.matrices) == 1 and _is_one(operation.matrices[0]):
+    below = Value(unit_of(Affine(operation.matrices, np.zeros(1)), *x.unit.operands), x.shape)
+    if below.unit.operation is not None and len(operation.matrices) == 1 and is_one(operation.matrices[0]):
         below = Value(x.unit.operands[0], x.shape)
     return below.apply(name, offsets.pop())
-
-
-def _recognised(name: str, unit: Unit) -> Unit | None:
-    """Two steps that are one function: 1/sqrt, log of sigmoid or softmax, log(1 + exp), 1/(1 + exp)."""
-    operation = unit.operation
-    if isinstance(operation, Activation):
-        if (name, operation.name) == ("reciprocal", "sqrt"):
-            return _unit(Activation("rsqrt", operation.parameter), *unit.operands)
-        if (name, operation.name) == ("log", "sigmoid"):
-            return _unit(Activation("log_sigmoid"), *unit.operands)
-    if isinstance(operation, Softmax) and (name, operation.result) == ("log", "softmax"):
-        return _unit(Softmax(operation.groups, "log_softmax"), *unit.operands)
-    if isinstance(operation, Affine) and len(unit.operands) == 1 and (operation.bias == 1).all():
-        (matrix,), (below,) = operation.matrices, unit.operands
-        if _is_one(matrix) and below.operation == Activation("exp"):
-            if name == "log":
-                return _unit(Activation("softplus"), *below.operands)
-            if name == "reciprocal":
-                mirrored = _unit(Affine((-ONE,), np.zeros(1)), *below.operands)
-                return _unit(Activation("sigmoid"), mirrored)
-    return None
-
-
-def _is_one(matrix: Matrix) -> bool:
-    return not hasattr(matrix, "tocsr") and matrix.ndim == 0 and matrix == 1
-
-
-def _unit(operation: Operation, *operands: Unit) -> Unit:
-    size = operation.width([u.size for u in operands])
-    if size > LARGEST_VALUE:
-        raise ShapeError(f"expected values of at most {LARGEST_VALUE} numbers, got {size}")
-    return Unit(size, operation, operands)
 
 
 def _sum(a: Value, b: Value, sign: float) -> Value:
@@ -285,7 +247,7 @@ def _shifted(x: Value, offset: np.ndarray) -> Value:
     if not offset.any():
         return x
     if isinstance(operation, Affine) and operation.matrices and not operation.bias.any() and x.unit.index is None:
-        return Value(_unit(Affine(operation.matrices, offset), *x.unit.operands), x.shape)
+        return Value(unit_of(Affine(operation.matrices, offset), *x.unit.operands), x.shape)
     return affine([(ONE, x)], offset, x.shape)
 
 
@@ -296,7 +258,7 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
         raise ShapeError(f"the shapes {a} and {b} do not go together") from None
 
 
-def _labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
+def labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
     """Number of the group of every entry when `axes` are summed over."""
     kept = [1 if k in axes else n for k, n in enumerate(shape)]
     return np.broadcast_to(np.arange(prod(kept)).reshape(kept), shape).reshape(-1)

@@ -16,6 +16,8 @@ from .wire import bilinear, constant, declared, inputs, integral, linear, produc
 
 if TYPE_CHECKING:
     from .complexity import Measurement, measure
+    from .description import Description, describe
+    from .invariants import invariant_drift, prove_invariants
     from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
 
@@ -29,6 +31,10 @@ _LATER = {
     "prove": "verify",
     "Proof": "verify",
     "reference": "verify",
+    "Description": "description",
+    "describe": "description",
+    "invariant_drift": "invariants",
+    "prove_invariants": "invariants",
     "measure": "complexity",
     "Measurement": "complexity",
 }
@@ -37,6 +43,7 @@ __all__ = [
     "PIVP",
     "Circuit",
     "CircuitError",
+    "Description",
     "Event",
     "GpacError",
     "LoadError",
@@ -54,12 +61,15 @@ __all__ = [
     "bilinear",
     "constant",
     "declared",
+    "describe",
     "inputs",
     "integral",
+    "invariant_drift",
     "linear",
     "measure",
     "product",
     "prove",
+    "prove_invariants",
     "reference",
     "solve",
     "time",

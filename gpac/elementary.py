@@ -61,6 +61,59 @@ def _power_of_mpf(mp: Any, x: Any, exponent: Any) -> Any:
     return x ** to_mpf(exponent, mp)
 
 
+def _bell_area_of_arrays(xp: Any, x: Any, factor: Any) -> Any:
+    """The integral of exp(-factor s^2) from 0 to x, which is sqrt(pi / (4 factor)) erf(sqrt(factor) x)."""
+    if xp.__name__ == "cupy":
+        from cupyx.scipy.special import erf
+    else:
+        from scipy.special import erf
+    root = float(factor) ** 0.5
+    return (xp.pi**0.5 / 2 / root) * erf(root * x)
+
+
+def _bell_area_of_mpf(mp: Any, x: Any, factor: Any) -> Any:
+    from .exact import to_mpf
+
+    root = mp.sqrt(to_mpf(factor, mp))
+    return mp.sqrt(mp.pi) / 2 / root * mp.erf(root * x)
+
+
+def _bell_area_of_ball(_: Any, x: Any, factor: Any) -> Any:
+    import flint
+
+    from .exact import to_arb
+
+    root = to_arb(factor).sqrt()
+    return flint.arb.pi().sqrt() / 2 / root * (root * x).erf()
+
+
+def _bell_area_in_sympy(sp: Any, x: Any, factor: Any) -> Any:
+    from .exact import to_sympy
+
+    root = sp.sqrt(to_sympy(factor))
+    return sp.sqrt(sp.pi) / 2 / root * sp.erf(root * x)
+
+
+def _to_mpf(mp: Any, value: Any) -> Any:
+    from .exact import to_mpf
+
+    return to_mpf(value, mp)
+
+
+def _to_ball(value: Any) -> Any:
+    from .exact import to_arb
+
+    return to_arb(value)
+
+
+def _modulus_of_mpf(mp: Any, x: Any, width: Any) -> Any:
+    return mp.sqrt(x * x + _to_mpf(mp, width) ** 2)
+
+
+def _modulus_of_ball(x: Any, width: Any) -> Any:
+    return (x * x + _to_ball(width) ** 2).sqrt()
+
+
 TABLE: dict[str, Elementary] = {
     "identity": _everywhere(lambda _, x: x),
     "exp": _plain("exp"),
@@ -83,6 +136,25 @@ TABLE: dict[str, Elementary] = {
         lambda mp, x: mp.sech(x) ** 2,
         lambda _, x: x.sech() ** 2,
         lambda sp, x: sp.sech(x) ** 2,
+    ),
+    "softplus": Elementary(
+        lambda xp, x: xp.logaddexp(x, 0.0),
+        lambda mp, x: mp.log1p(mp.exp(x)),
+        lambda _, x: x.exp().log1p(),
+        lambda sp, x: sp.log(1 + sp.exp(x)),
+    ),
+    "bell_area": Elementary(_bell_area_of_arrays, _bell_area_of_mpf, _bell_area_of_ball, _bell_area_in_sympy),
+    "circle_sine": Elementary(
+        lambda xp, x, width: x / xp.hypot(x, float(width)),
+        lambda mp, x, width: x / _modulus_of_mpf(mp, x, width),
+        lambda _, x, width: x / _modulus_of_ball(x, width),
+        lambda sp, x, width: x / sp.sqrt(x**2 + width**2),
+    ),
+    "circle_cosine": Elementary(
+        lambda xp, x, width: float(width) / xp.hypot(x, float(width)),
+        lambda mp, x, width: _to_mpf(mp, width) / _modulus_of_mpf(mp, x, width),
+        lambda _, x, width: _to_ball(width) / _modulus_of_ball(x, width),
+        lambda sp, x, width: sp.Rational(width.numerator, width.denominator) / sp.sqrt(x**2 + width**2),
     ),
     "power": Elementary(
         lambda xp, x, exponent: x ** float(exponent),

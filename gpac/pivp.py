@@ -61,7 +61,7 @@ class PIVP:
         if missing or surplus:
             what = f"{missing[0]} has no start value" if missing else f"{surplus[0]} has a start value but no equation"
             raise CircuitError(f"equations and start values must name the same variables: {what}")
-        ring = _ring(variables)
+        ring = ring_of(variables)
         polynomials = tuple(_polynomial(ring, f"{v}'", equations[v]) for v in variables)
         read = outputs if outputs is not None else {str(v): v for v in variables}
         object.__setattr__(self, "variables", variables)
@@ -132,7 +132,8 @@ class PIVP:
         return f"PIVP({names}; dimension {self.dim}, degree {self.degree}, {terms} monomials)"
 
 
-def _ring(variables: Sequence[Any]) -> Any:
+def ring_of(variables: Sequence[Any]) -> Any:
+    """The polynomials of these symbols over the rationals."""
     from sympy import QQ, Symbol
     from sympy.polys.rings import PolyRing
 

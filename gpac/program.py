@@ -1,11 +1,13 @@
-"""What a compiled program says of itself: exact or limit, its horizon, its invariants."""
+"""What a compiled program says of itself: exact, limit or within delta; its horizon; its invariants."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
+from .errors import CircuitError
+from .exact import to_exact
 from .wire import Wire
 
 
@@ -25,6 +27,13 @@ class Limit(Protocol):
         """A ball whose upper end bounds the distance of every output from its limit at time t."""
 
 
+class Near(Protocol):
+    """A program whose function stands for another one, and how far that is, input by input."""
+
+    def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Any, ...]:
+        """Balls around every output minus what was asked for, for exact inputs (or balls) by name."""
+
+
 @dataclass(frozen=True)
 class Invariant:
     """A polynomial of wires that stays constant: `wire` equals `value` at all times.
@@ -39,23 +48,55 @@ class Invariant:
 
 @dataclass(frozen=True)
 class Program:
-    """Claims of a circuit about itself.
+    """Claims of a circuit about itself. `gpac.describe` puts them into words, with what it counts on the circuit.
 
     Parameters
     ----------
     scheme : str
         Who made it; empty for a circuit written by hand.
-    claim : "exact" or "limit"
-        Whether the output at the horizon *is* the wanted value, or tends to it.
+    claim : "exact", "limit" or "within"
+        Whether the output at the horizon *is* the wanted value, tends to it, or is within `delta` of it.
     horizon : Fraction, optional
         When to read the outputs of an exact program.
     limit : Limit, optional
         The convergence bound of a limit program.
     invariants : tuple of Invariant
+    delta : Fraction, optional
+        A proven bound on how far, in any output, the function that is computed (of a limit program: its limit) is
+        from the one that was asked for. Of an exact program there is none.
+    near : Near, optional
+        The same for one input, closer; what a proof needs to speak of the function that was asked for. A program
+        within a distance that depends on the input alone has no `delta`.
+    region : str
+        Of a program that is what it claims to be around some inputs alone: where. Empty: everywhere.
+    constants : tuple of exact numbers
+        Irrational numbers that the program generates on its way, from rational start values.
     """
 
     scheme: str = ""
-    claim: Literal["exact", "limit"] = "exact"
+    claim: Literal["exact", "limit", "within"] = "exact"
     horizon: Fraction | None = None
     limit: Limit | None = None
     invariants: tuple[Invariant, ...] = ()
+    delta: Fraction | None = None
+    near: Near | None = None
+    region: str = ""
+    constants: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.claim not in ("exact", "limit", "within"):
+            raise CircuitError(f"expected a claim 'exact', 'limit' or 'within', got {self.claim!r}")
+        if self.near is not None and self.claim == "exact":
+            raise CircuitError("a program that is near to what is wanted cannot claim to be exact")
+        if self.delta is not None and (self.claim == "exact" or not self.delta >= 0):
+            raise CircuitError(f"expected no delta for the claim 'exact' and none below 0, got {self.delta}")
+        if self.delta is None and self.near is None and self.claim == "within":
+            raise CircuitError("a program that claims to be within delta of what is wanted must say its delta")
+
+    def approximating(self, delta: Any, near: Near | None = None) -> Program:
+        """The same program, whose function is within `delta` (exact, >= 0) of the one that was asked for.
+
+        With `near`, which knows the distance for each input, `delta` may be None: there is no bound for all inputs.
+        """
+        total = None if delta is None else to_exact(delta) + (self.delta or 0)
+        return replace(self, claim="within" if self.claim == "exact" else self.claim, delta=total, near=near)

@@ -16,10 +16,11 @@ import numpy as np
 
 from .errors import CircuitError, NumberError, ShapeError
 from .exact import exact_array, to_exact, to_fractions
+from .repeated import Repeated
 from .signs import ANY, known, plus, signs_of, times
 
 Matrix: TypeAlias = Any
-"""A number (times the identity), a diagonal (n,), a dense (m, n) array or a `scipy.sparse` matrix, exact."""
+"""A number (times the identity), a diagonal (n,), a dense (m, n) array, `scipy.sparse` or `Repeated`; exact."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -397,6 +398,10 @@ def as_wire(value: Any) -> Wire:
 
 
 def _matrix(value: Any) -> Matrix:
+    if isinstance(value, Repeated):
+        if not np.isfinite(value.block).all():
+            raise NumberError("expected finite numbers, got a matrix with NaN or inf in it")
+        return value
     if hasattr(value, "tocsr"):
         matrix = value.tocsr().astype(np.float64)
         if not np.isfinite(matrix.data).all():

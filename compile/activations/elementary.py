@@ -40,7 +40,7 @@ def _arctan(z: Wire, _: Any, setting: Setting) -> Carried:
     denominator = linear([(1, product(z, z))], 1)
     w = reciprocal(denominator)
     one = Invariant(f"w{setting.label}(1 + z{setting.label}^2)", product(w, denominator), Fraction(1))
-    return Carried(integral(w, z, 0, name=f"arctan{setting.label}"), 0, (one,))
+    return Carried(integral(w, z, setting.start("arctan", z, 0), name=f"arctan{setting.label}"), 0, (one,))
 
 
 def _square(z: Wire, _: Any, setting: Setting) -> Carried:
@@ -59,6 +59,13 @@ def _factor(z: Wire, factor: Any, setting: Setting) -> Carried:
     return Carried(linear([(sign, setting.constant(sign * factor) * z)]))
 
 
+def _power_ball(x: Ball, exponent: int) -> Ball:
+    """By squaring: a power of a ball around 0 is no number for flint."""
+    half = x if exponent < 4 else _power_ball(x, exponent // 2)
+    square = half * half
+    return square * x if exponent % 2 else square
+
+
 def _power_slope(radius: Ball, exponent: int) -> Ball:
     return exponent * radius ** (exponent - 1)
 
@@ -75,11 +82,11 @@ FAMILY = {
     "cos": Rule(lambda x, _: np.cos(x), lambda x, _: x.cos(), _cos, at_most(1), at_most(1)),
     "arctan": Rule(lambda x, _: np.arctan(x), lambda x, _: x.atan(), _arctan, at_most(1), _pi_over_two),
     "square": Rule(
-        lambda x, _: x * x, lambda x, _: x**2, _square, lambda r, _: 2 * r, lambda r, _: r**2, polynomial=True
+        lambda x, _: x * x, lambda x, _: x * x, _square, lambda r, _: 2 * r, lambda r, _: r**2, polynomial=True
     ),
     "power": Rule(
         lambda x, n: x**n,
-        lambda x, n: x**n,
+        _power_ball,
         _power,
         _power_slope,
         lambda r, n: r**n,

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gpac.functions import exp, tanh_pair
-from gpac.program import Invariant
+from gpac.functions import exp
 from gpac.wire import Wire, integral, linear, product
 
 from .rule import Array, Ball, Carried, Rule, Setting
-from .sigmoidal import HALF, as_large, at_most
+from .sigmoidal import HALF, as_large, at_most, pair
 
 CUBIC = Fraction(44715, 10**6)
 GELU_SLOPE = 1.13
@@ -36,14 +35,14 @@ def _gaussian(z: Wire, _: Any, setting: Setting) -> Carried:
 def _erf(z: Wire, _: Any, setting: Setting) -> Carried:
     import sympy
 
-    area = integral(_bell(z, Fraction(1)), z, 0, name=f"area{setting.label}")
+    area = integral(_bell(z, Fraction(1)), z, setting.start("bell_area", z, 0, 1), name=f"area{setting.label}")
     return Carried(setting.constant(2 / sympy.sqrt(sympy.pi)) * area)
 
 
 def _gelu(z: Wire, _: Any, setting: Setting) -> Carried:
     import sympy
 
-    area = integral(_bell(z, HALF), z, 0, name=f"area{setting.label}")
+    area = integral(_bell(z, HALF), z, setting.start("bell_area", z, 0, HALF), name=f"area{setting.label}")
     tail = setting.constant(1 / sympy.sqrt(2 * sympy.pi)) * product(z, area)
     return Carried(linear([(HALF, z), (1, tail)]))
 
@@ -53,8 +52,7 @@ def _gelu_tanh(z: Wire, _: Any, setting: Setting) -> Carried:
 
     cubic = linear([(1, z), (CUBIC, product(product(z, z), z))])
     argument = setting.constant(sympy.sqrt(2 / sympy.pi)) * cubic
-    u, d = tanh_pair(argument, name=f"u{setting.label}", initial=(0, 1))
-    unity = Invariant(f"u{setting.label}^2 + d{setting.label}", linear([(1, product(u, u)), (1, d)]), Fraction(1))
+    u, unity = pair(argument, setting, setting.label)
     return Carried(product(z, linear([(HALF, u)], HALF)), 0, (unity,))
 
 
@@ -83,14 +81,14 @@ def _gelu_ball(x: Ball, _: Any = None) -> Ball:
 def _gelu_tanh_ball(x: Ball, _: Any = None) -> Ball:
     import flint
 
-    cubic = x + x**3 * flint.arb(flint.fmpq(CUBIC.numerator, CUBIC.denominator))
+    cubic = x + x * x * x * flint.arb(flint.fmpq(CUBIC.numerator, CUBIC.denominator))
     return x * (1 + ((2 / flint.arb.pi()).sqrt() * cubic).tanh()) / 2
 
 
 FAMILY = {
     "gaussian": Rule(
         lambda x, _: np.exp(-0.5 * x * x),
-        lambda x, _: (-(x**2) / 2).exp(),
+        lambda x, _: (-(x * x) / 2).exp(),
         _gaussian,
         at_most(0.6066),  # exp(-1/2) = 0.60653
         at_most(1),

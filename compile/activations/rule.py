@@ -13,6 +13,9 @@ from gpac.exact import to_exact
 from gpac.program import Invariant
 from gpac.wire import Wire
 
+from .refusal import refusal
+from .smooth import Smooth
+
 Ball: TypeAlias = Any
 Array: TypeAlias = np.ndarray
 
@@ -28,7 +31,13 @@ class Setting(Protocol):
         """A wire that holds the constant (a positive sympy expression) when the program ends."""
 
     def raised(self, z: Wire, offset: Any) -> Wire:
-        """A positive wire that starts at 1 and is z + offset when the program ends, for a z never negative."""
+        """A positive wire that is z + offset when the program ends, for a z never negative; 1 where z is its base."""
+
+    def start(self, function: str, z: Wire, at_base: Any, *parameters: Any) -> Any:
+        """Start value function(z(0)) of an integrator: `at_base` (a number) in a program where z starts at its base.
+
+        `function` is a key of `gpac.elementary.TABLE`.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +50,24 @@ class Carried:
     part: Wire
     constant: Any = 0
     invariants: tuple[Invariant, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kinks:
+    """What is known besides of a function with kinks, whose parameter is a `Smooth`.
+
+    Attributes
+    ----------
+    gap : (ball, parameter) to a ball that contains smooth stand-in minus function at all points of the ball
+    slope : (ball, parameter) to a ball that contains all slopes of the function there, on both sides of kinks
+    pieces : parameter to the branches of the function, from left to right
+    check : raises if the numbers of the parameter are not what the function takes
+    """
+
+    gap: Callable[[Ball, Any], Ball]
+    slope: Callable[[Ball, Any], Ball]
+    pieces: Callable[[Any], tuple[Any, ...]]
+    check: Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +85,7 @@ class Rule:
     polynomial : whether the circuit is made of products alone, without integrators
     nonnegative : whether it is defined for z >= 0 only; slope and size then hold from `base` up to R
     base : where z starts in a program without a ramp, from the parameter
+    kinks : for a function with kinks; all else then is about its smooth stand-in
     """
 
     arrays: Callable[[Array, Any], Array]
@@ -65,13 +93,19 @@ class Rule:
     circuit: Callable[[Wire, Any, Setting], Carried]
     slope: Callable[[Ball, Any], Ball]
     size: Callable[[Ball, Any], Ball]
-    parameter: Literal["none", "exponent", "offset", "factor"] = "none"
+    parameter: Literal["none", "exponent", "offset", "factor", "smooth"] = "none"
     polynomial: bool = False
     nonnegative: bool = False
     base: Callable[[Any], Any] = lambda _: 0
+    kinks: Kinks | None = None
 
     def check(self, name: str, parameter: Any) -> None:
         """Raise if the parameter is not what the activation takes."""
+        if self.kinks is not None:
+            if not isinstance(parameter, Smooth):
+                raise ShapeError(refusal(name))
+            self.kinks.check(parameter)
+            return
         if (parameter is None) != (self.parameter == "none"):
             wanted = "no parameter" if self.parameter == "none" else f"an {self.parameter} as its parameter"
             raise ShapeError(f"expected {wanted} for {name!r}, got {parameter!r}")

@@ -22,18 +22,20 @@ SILU_SLOPE, MISH_SLOPE = 1.0999, 1.0887
 """Just above the largest slopes, 1.09984 and 1.08849."""
 
 
-def _pair(z: Wire, label: str, initial: tuple[Any, Any] = (0, 1)) -> tuple[Wire, Invariant]:
-    u, d = tanh_pair(z, name=f"u{label}", initial=initial)
+def pair(z: Wire, setting: Setting, label: str, initial: tuple[Any, Any] = (0, 1)) -> tuple[Wire, Invariant]:
+    """tanh(z), which starts as `initial` says in a program where z starts at its base, and u^2 + d = 1."""
+    first = (setting.start("tanh", z, initial[0]), setting.start("sech_squared", z, initial[1]))
+    u, d = tanh_pair(z, name=f"u{label}", initial=first)
     return u, Invariant(f"u{label}^2 + d{label}", linear([(1, product(u, u)), (1, d)]), Fraction(1))
 
 
 def _tanh(z: Wire, _: Any, setting: Setting) -> Carried:
-    u, invariant = _pair(z, setting.label)
+    u, invariant = pair(z, setting, setting.label)
     return Carried(u, 0, (invariant,))
 
 
 def _sigmoid(z: Wire, _: Any, setting: Setting) -> Carried:
-    u, invariant = _pair(linear([(HALF, z)]), setting.label)
+    u, invariant = pair(linear([(HALF, z)]), setting, setting.label)
     return Carried(linear([(HALF, u)]), HALF, (invariant,))
 
 
@@ -41,8 +43,9 @@ def _softplus(z: Wire, _: Any, setting: Setting) -> Carried:
     import sympy
 
     g = _sigmoid(z, None, setting)
-    grown = integral(linear([(1, g.part)], HALF), z, 0, name=f"softplus{setting.label}")
-    return Carried(grown, sympy.log(2), g.invariants)
+    first = setting.start("softplus", z, 0)
+    grown = integral(linear([(1, g.part)], HALF), z, first, name=f"softplus{setting.label}")
+    return Carried(grown, sympy.log(2) if isinstance(first, int) else 0, g.invariants)
 
 
 def _log_sigmoid(z: Wire, _: Any, setting: Setting) -> Carried:
@@ -57,12 +60,12 @@ def _silu(z: Wire, _: Any, setting: Setting) -> Carried:
 
 def _mish(z: Wire, _: Any, setting: Setting) -> Carried:
     soft = _softplus(z, None, setting)
-    w, invariant = _pair(soft.part, f"{setting.label}m", (Fraction(3, 5), Fraction(16, 25)))
+    w, invariant = pair(soft.part, setting, f"{setting.label}m", (Fraction(3, 5), Fraction(16, 25)))
     return Carried(product(z, w), 0, (*soft.invariants, invariant))
 
 
 def _tanhshrink(z: Wire, _: Any, setting: Setting) -> Carried:
-    u, invariant = _pair(z, setting.label)
+    u, invariant = pair(z, setting, setting.label)
     return Carried(linear([(1, z), (-1, u)]), 0, (invariant,))
 
 

@@ -13,8 +13,9 @@ from fractions import Fraction
 import numpy as np
 
 from gpac.exact import exact_array
+from gpac.functions.start import start
 from gpac.program import Invariant
-from gpac.wire import Wire, integral, linear, wire
+from gpac.wire import Forward, Wire, integral, linear, wire
 
 from ..groups import Groups
 from .rule import Carried, Setting
@@ -32,6 +33,8 @@ def softmax_circuit(groups: Groups, result: str, z: Wire, setting: Setting) -> C
     grown = linear([(groups.summing, area)])
     log_p = linear([(1, o), (-groups.spreading, grown)])
     uniform = exact_array(np.array([Fraction(1, int(n)) for n in sizes], dtype=object))
+    if setting.start("exp", o, None) is not None:
+        return _from_anywhere(groups, result, mean, p, (o, grown), label)
     p.define(integral(p, log_p, uniform, name=f"p{label}", signs="+"))
     whole = Invariant(f"sum of p{label}", linear([(groups.summing, p)]), Fraction(1))
     if result == "softmax":
@@ -40,6 +43,19 @@ def softmax_circuit(groups: Groups, result: str, z: Wire, setting: Setting) -> C
     if result == "log_softmax":
         return Carried(log_p, -logs[groups.labels], (whole,))
     return Carried(linear([(1, mean), (1, grown)]), logs, (whole,))
+
+
+def _from_anywhere(groups: Groups, result: str, mean: Wire, p: Forward, path: tuple[Wire, Wire], label: str) -> Carried:
+    """The same for a z that starts anywhere: what S is there is held by integrators that stand still."""
+    o, grown = path
+    powers = integral(0, None, start("exp", o), name=f"exp{label}", signs="+")
+    total = linear([(groups.summing, powers)])
+    grown = linear([(1, grown), (1, integral(0, None, start("log", total), name=f"log{label}"))])
+    log_p = linear([(1, o), (-groups.spreading, grown)])
+    p.define(integral(p, log_p, start("exp", log_p), name=f"p{label}", signs="+"))
+    whole = Invariant(f"sum of p{label}", linear([(groups.summing, p)]), Fraction(1))
+    part = {"softmax": p, "log_softmax": log_p}.get(result) or linear([(1, mean), (1, grown)])
+    return Carried(part, 0, (whole,))
 
 
 def _logs(sizes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto
 
 from compile.frontends.onnx_shape import MOVES, move
-from compile.frontends.onnx_step import Operand, Step, broadcast, check_size
+from compile.frontends.onnx_step import Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_fractions, to_sympy
@@ -175,6 +175,35 @@ def _fold_where(step: Step) -> np.ndarray:
     return np.where(condition.astype(bool), first, second)
 
 
+def _fold_dequantize(step: Step) -> np.ndarray:
+    """(x - zero) * scale of stored integers, exactly; one scale, or one per entry of an axis."""
+    x, factor = step.constant(0), exact_array(step.constant(1))
+    zero = exact_array(step.constant(2)) if step.has(2) else np.zeros(())
+    if x.dtype.kind not in "iu" or factor.ndim > 1 or step.integer("block_size", 0):
+        raise LoadError("expected integers and one scale, or one per entry of an axis")
+    if factor.ndim == 1 and factor.size > 1:
+        axis = axis_of(step.integer("axis", 1), x.ndim)
+        column = tuple(-1 if k == axis else 1 for k in range(x.ndim))
+        factor, zero = factor.reshape(column), zero.reshape(column if zero.size > 1 else ())
+    else:
+        factor, zero = factor.reshape(()), zero.reshape(())
+    broadcast(broadcast(x.shape, factor.shape), zero.shape)
+    if x.dtype.itemsize > 4 or zero.dtype == object or (np.abs(zero) > 2**31).any():
+        raise LoadError("expected integers of at most 32 bits")
+    shifted = x.astype(np.float64) - zero  # both below 2^32: exact
+    if step.constant(1).dtype.itemsize > 4 or np.abs(shifted).max(initial=0) >= 2**29:
+        return exact_array(np.asarray(to_fractions(shifted) * to_fractions(factor)))
+    return shifted * factor  # 29 and 24 bits: exact
+
+
+def _fold_one_hot(step: Step) -> np.ndarray:
+    index, depth, values = step.constant(0), int(step.constant(1).item()), step.constant(2)
+    axis = axis_of(step.integer("axis", -1), index.ndim + 1)
+    check_size((index.size, depth))
+    hot = np.expand_dims(index % depth, axis) == np.moveaxis(np.arange(depth).reshape(-1, *[1] * index.ndim), 0, axis)
+    return np.where(hot, values[1], values[0])
+
+
 def _fold_triangle(step: Step) -> np.ndarray:
     k = int(step.constant(1).item()) if step.has(1) else 0
     return np.triu(step.constant(0), k) if step.integer("upper", 1) else np.tril(step.constant(0), k)
@@ -186,10 +215,12 @@ FOLDERS: dict[str, Callable[[Step], np.ndarray]] = {
     **dict.fromkeys(("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or"), _fold_compare),
     "Cast": _fold_cast,
     "ConstantOfShape": _fold_fill,
+    "DequantizeLinear": _fold_dequantize,
     "IsNaN": _fold_is_nan,
     "Mod": _fold_remainder,
     "Neg": _fold_negative,
     "Not": _fold_not,
+    "OneHot": _fold_one_hot,
     "Pow": _fold_power,
     "Range": _fold_range,
     "Reciprocal": _fold_reciprocal,

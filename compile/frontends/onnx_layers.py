@@ -5,16 +5,18 @@ Source: https://onnx.ai/onnx/operators/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from compile import layers
-from compile.build import gather, side_by_side
-from compile.frontends.onnx_step import Step, axis_of
+from compile.build import gather, linear, side_by_side
+from compile.frontends.onnx_step import Step, axis_of, check_size
 from compile.layers.recurrent import Cell
-from compile.value import Value
+from compile.value import LARGEST_VALUE, Value
 from gpac.errors import LoadError
 
 GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -27,7 +29,7 @@ def conv(step: Step) -> Value:
     x, weight = step.value(0), step.weights(1)
     options = _options(step, x, weight, False)
     pads = options.pop("padding")
-    return _each(x, lambda v: layers.conv(v, weight, step.optional(2), padding=pads, **options))
+    return each(x, lambda v: layers.conv(v, weight, step.optional(2), padding=pads, **options))
 
 
 def conv_transpose(step: Step) -> Value:
@@ -37,7 +39,7 @@ def conv_transpose(step: Step) -> Value:
         raise LoadError("its attribute 'output_shape' is not supported; give pads and output_padding")
     options = _options(step, x, weight, True)
     extra = step.integers("output_padding") or 0
-    return _each(x, lambda v: layers.conv_transpose(v, weight, step.optional(2), output_padding=extra, **options))
+    return each(x, lambda v: layers.conv_transpose(v, weight, step.optional(2), output_padding=extra, **options))
 
 
 def _options(step: Step, x: Value, weight: np.ndarray, transposed: bool) -> dict[str, Any]:
@@ -45,20 +47,21 @@ def _options(step: Step, x: Value, weight: np.ndarray, transposed: bool) -> dict
     kernel = step.integers("kernel_shape") or list(weight.shape[2:])
     if rank < 1 or x.ndim != weight.ndim or tuple(kernel) != weight.shape[2:]:
         raise LoadError(f"a kernel of shape {weight.shape} does not fit a value of shape {x.shape}")
-    stride, dilation = _numbers(step, "strides", rank), _numbers(step, "dilations", rank)
+    stride, dilation = numbers(step, "strides", rank), numbers(step, "dilations", rank)
     spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-    padding = _pads(step, x.shape[2:], spans, stride, transposed)
+    padding = pads_of(step, x.shape[2:], spans, stride, transposed)
     return {"stride": stride, "padding": padding, "dilation": dilation, "groups": step.integer("group", 1)}
 
 
-def _numbers(step: Step, name: str, rank: int) -> list[int]:
+def numbers(step: Step, name: str, rank: int) -> list[int]:
+    """Positive integers, one per axis; 1 by default."""
     values = step.integers(name) or [1] * rank
     if len(values) != rank or min(values) < 1:
         raise LoadError(f"expected {rank} positive numbers as its attribute {name!r}, got {values}")
     return values
 
 
-def _pads(step: Step, image: Any, spans: list[int], stride: list[int], transposed: bool) -> list[tuple[int, int]]:
+def pads_of(step: Step, image: Any, spans: list[int], stride: list[int], transposed: bool) -> list[tuple[int, int]]:
     """(before, after) for every axis."""
     auto, rank = step.text("auto_pad", "NOTSET"), len(spans)
     if auto in ("NOTSET", "VALID"):
@@ -74,7 +77,7 @@ def _pads(step: Step, image: Any, spans: list[int], stride: list[int], transpose
     return small if auto == "SAME_UPPER" else [(b, a) for a, b in small]
 
 
-def _each(x: Value, layer: Callable[[Value], Value]) -> Value:
+def each(x: Value, layer: Callable[[Value], Value]) -> Value:
     """A layer on every entry of the batch axis."""
     results = [layer(x.reshape(*x.shape[1:]) if x.shape[0] == 1 else x[k]) for k in range(x.shape[0])]
     if len(results) == 1:
@@ -89,10 +92,10 @@ def average_pool(step: Step) -> Value:
         raise LoadError(f"expected a kernel for the {x.ndim - 2} axes of an image, got {kernel}")
     if any(d != 1 for d in step.integers("dilations") or []):
         raise LoadError("its attribute 'dilations' is not supported")
-    stride = _numbers(step, "strides", len(kernel))
-    pads = _pads(step, x.shape[2:], kernel, stride, False)
+    stride = numbers(step, "strides", len(kernel))
+    pads = pads_of(step, x.shape[2:], kernel, stride, False)
     count, ceil = bool(step.integer("count_include_pad", 0)), bool(step.integer("ceil_mode", 0))
-    return _each(x, lambda v: layers.average_pool(v, kernel, stride, pads, count, ceil))
+    return each(x, lambda v: layers.average_pool(v, kernel, stride, pads, count, ceil))
 
 
 def global_average_pool(step: Step) -> Value:
@@ -107,13 +110,13 @@ def batch_norm(step: Step) -> Value:
         raise LoadError("it is in training mode or not spatial; export the network with eval()")
     weight, bias, mean, variance = (step.weights(k) for k in range(1, 5))
     eps = step.number("epsilon", 1e-5)
-    return _each(step.value(0), lambda v: layers.batch_norm(v, mean, variance, weight, bias, eps))
+    return each(step.value(0), lambda v: layers.batch_norm(v, mean, variance, weight, bias, eps))
 
 
 def instance_norm(step: Step) -> Value:
     """InstanceNormalization."""
     eps = step.number("epsilon", 1e-5)
-    return _each(step.value(0), lambda v: layers.instance_norm(v, step.weights(1), step.weights(2), eps))
+    return each(step.value(0), lambda v: layers.instance_norm(v, step.weights(1), step.weights(2), eps))
 
 
 def group_norm(step: Step) -> Value:
@@ -123,7 +126,7 @@ def group_norm(step: Step) -> Value:
     if groups < 1 or x.shape[1] % groups or scale.size not in (groups, x.shape[1]):
         raise LoadError(f"{groups} groups and {scale.size} factors do not fit {x.shape[1]} channels")
     scale, bias = (np.repeat(a, x.shape[1] // a.size) for a in (scale, bias))
-    return _each(x, lambda v: layers.group_norm(v, groups, scale, bias, eps))
+    return each(x, lambda v: layers.group_norm(v, groups, scale, bias, eps))
 
 
 def layer_norm(step: Step) -> Value:
@@ -138,6 +141,48 @@ def rms_norm(step: Step) -> Value:
     x = step.value(0)
     axis = axis_of(step.integer("axis", -1), x.ndim)
     return layers.rms_norm(x, x.ndim - axis, step.optional(1), step.number("epsilon", 1e-5))
+
+
+def resize(step: Step) -> Value:
+    """Resize (opset 10 on) and Upsample: sizes or scales, of all axes or of those in `axes`."""
+    x, first = step.value(0), step.op == "Resize" and step.opset > 10
+    if step.integer("antialias", 0) or step.integer("exclude_outside", 0):
+        raise LoadError("antialias and exclude_outside are not supported")
+    if step.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise LoadError("its attribute 'keep_aspect_ratio_policy' is supported as 'stretch' only")
+    axes = step.axes("axes", None, x.ndim)
+    axes = list(range(x.ndim)) if axes is None else axes
+    scales, sizes = [Fraction(1)] * x.ndim, list(x.shape)
+    wanted = step.integers("sizes", 3) if first and step.has(3) else None
+    given = step.attributes.get("scales") or (step.constant(2 if first else 1) if wanted is None else wanted)
+    if len(given) != len(axes):
+        raise LoadError(f"expected {len(axes)} sizes or scales, got {len(given)}")
+    for axis, number in zip(axes, np.asarray(given).tolist(), strict=True):
+        sizes[axis] = int(number) if wanted else math.floor(x.shape[axis] * Fraction(number))
+        if not 0 < sizes[axis] <= LARGEST_VALUE:
+            raise LoadError(f"expected sizes of at least 1, got {sizes[axis]} of the axis {axis}")
+        scales[axis] = Fraction(sizes[axis], x.shape[axis]) if wanted else Fraction(number)
+    check_size(tuple(sizes))
+    plain = "half_pixel" if first else "asymmetric"  # and before opset 11 nearest was the one below
+    sampling = layers.Sampling(
+        step.text("mode", "nearest"),
+        step.text("coordinate_transformation_mode", plain),
+        step.text("nearest_mode", "round_prefer_floor" if first else "floor"),
+        Fraction(step.number("cubic_coeff_a", -0.75)),
+    )
+    return layers.resize(x, sizes, scales, sampling)
+
+
+def cumulative_sum(step: Step) -> Value:
+    """CumSum: sums of all entries before along an axis."""
+    x, axis = step.value(0), axis_of(int(step.constant(1).item()), len(step.shape))
+    n = x.shape[axis]
+    matrix = np.tril(np.ones((n, n)), -1 if step.integer("exclusive", 0) else 0)
+    if not matrix.any():
+        raise LoadError("its sums are empty")
+    matrix = matrix.T if step.integer("reverse", 0) else matrix
+    order = [k for k in range(x.ndim) if k != axis] + [axis]
+    return linear(x.transpose(*order), matrix).transpose(*np.argsort(order).tolist())
 
 
 def recurrent(step: Step) -> list[Value | None]:

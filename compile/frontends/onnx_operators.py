@@ -203,6 +203,17 @@ def _is_softplus(chosen: Compared, no: Operand) -> bool:
     return softplus and large and unit is not None and unit.operands[0] is chosen.value.unit
 
 
+def _scaler(step: Step) -> Value:
+    """(x - offset) * scale, one number each or one per entry of the last axis."""
+    offset, factor = (
+        np.array(step.attributes.get(name) or [default]) for name, default in (("offset", 0), ("scale", 1))
+    )
+    x = step.value(0)
+    if {offset.shape, factor.shape} - {(1,), x.shape[-1:]}:
+        raise LoadError(f"expected {x.shape[-1]} offsets and factors, got {offset.size} and {factor.size}")
+    return (x - offset) * factor
+
+
 def _einsum(step: Step) -> Value:
     equation = step.text("equation", "").replace(" ", "")
     words = equation.split("->")[0].split(",")
@@ -219,13 +230,6 @@ def _root(name: str) -> Callable[[Step], Value]:
     return lambda step: root(step.value(0), name)
 
 
-def _refused(name: str) -> Callable[[Step], Value]:
-    def operator(_: Step) -> Value:
-        raise LoadError(refusal(name))
-
-    return operator
-
-
 ACTIVATIONS = {
     "Atan": "arctan",
     "Cos": "cos",
@@ -239,36 +243,9 @@ ACTIVATIONS = {
 }
 ROOTS = {"Log": "log", "Reciprocal": "reciprocal", "Sqrt": "sqrt"}
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-KINKS = {
-    "Abs": "abs",
-    "Ceil": "ceil",
-    "Celu": "celu",
-    "Clip": "clip",
-    "Elu": "elu",
-    "Floor": "floor",
-    "GlobalMaxPool": "max_pool",
-    "HardSigmoid": "hardsigmoid",
-    "HardSwish": "hardswish",
-    "LeakyRelu": "leaky_relu",
-    "Max": "max",
-    "MaxPool": "max_pool",
-    "Min": "min",
-    "PRelu": "prelu",
-    "ReduceMax": "max",
-    "ReduceMin": "min",
-    "Relu": "relu",
-    "Round": "round",
-    "Selu": "selu",
-    "Shrink": "shrink",
-    "Sign": "sign",
-    "Softsign": "softsign",
-    "ThresholdedRelu": "thresholded_relu",
-}
-
 OPERATORS: dict[str, Callable[[Step], Any]] = {
     **{op: _activation(name) for op, name in ACTIVATIONS.items()},
     **{op: _root(name) for op, name in ROOTS.items()},
-    **{op: _refused(name) for op, name in KINKS.items()},
     **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _arithmetic),
     **dict.fromkeys(("ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare"), _reduce),
     **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),
@@ -277,6 +254,7 @@ OPERATORS: dict[str, Callable[[Step], Any]] = {
     "BatchNormalization": onnx_layers.batch_norm,
     "Conv": onnx_layers.conv,
     "ConvTranspose": onnx_layers.conv_transpose,
+    "CumSum": onnx_layers.cumulative_sum,
     "Einsum": _einsum,
     "GRU": onnx_layers.recurrent,
     "Gelu": _gelu,
@@ -291,6 +269,10 @@ OPERATORS: dict[str, Callable[[Step], Any]] = {
     "Pow": _power,
     "RMSNormalization": onnx_layers.rms_norm,
     "RNN": onnx_layers.recurrent,
+    "Resize": onnx_layers.resize,
     "Swish": _swish,
+    "Upsample": onnx_layers.resize,
     "Where": _where,
+    "ai.onnx.ml.Scaler": _scaler,
+    "ai.onnx.ml.ZipMap": lambda step: step.value(0),
 }

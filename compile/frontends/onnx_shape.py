@@ -134,6 +134,47 @@ def _gather(step: Step, x: list[np.ndarray]) -> np.ndarray:
     return np.asarray(np.take(x[0], index, axis=axis))
 
 
+def _gather_nd(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    index, batch = step.constant(1), step.integer("batch_dims", 0)
+    shape = x[0].shape
+    if index.dtype.kind not in "iu" or index.ndim <= batch or not 0 < index.shape[-1] <= len(shape) - batch:
+        raise LoadError(f"expected a list of places in the shape {shape} as its input 2, got the shape {index.shape}")
+    if index.shape[:batch] != shape[:batch]:
+        raise LoadError(f"its first {batch} axes differ: {shape[:batch]} and {index.shape[:batch]}")
+    check_size((*index.shape[:-1], *shape[batch + index.shape[-1] :]))
+    grids = np.meshgrid(*(np.arange(n) for n in index.shape[:batch]), indexing="ij")
+    column = lambda g: g.reshape(*g.shape, *[1] * (index.ndim - 1 - batch))  # noqa: E731
+    return np.asarray(x[0][(*map(column, grids), *np.moveaxis(index, -1, 0))])
+
+
+def _gather_elements(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    index, axis = step.constant(1), axis_of(step.integer("axis", 0), x[0].ndim)
+    if index.dtype.kind not in "iu" or index.ndim != x[0].ndim or index.size == 0:
+        raise LoadError(f"expected integers with {x[0].ndim} axes as its input 2, got the shape {index.shape}")
+    cut = tuple(slice(None) if k == axis else slice(n) for k, n in enumerate(index.shape))
+    return np.take_along_axis(x[0][cut], index.astype(np.int64), axis)
+
+
+def _depth_to_space(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    b, mode = step.integer("blocksize", 0), step.text("mode", "DCR")
+    if x[0].ndim != 4 or b < 1 or x[0].shape[1] % (b * b) or mode not in ("DCR", "CRD"):
+        raise LoadError(f"blocks of {b} do not fit the shape {x[0].shape}")
+    n, c, h, w = x[0].shape
+    if mode == "DCR":
+        parts = x[0].reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        parts = x[0].reshape(n, c // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(n, c // b**2, h * b, w * b)
+
+
+def _space_to_depth(step: Step, x: list[np.ndarray]) -> np.ndarray:
+    b = step.integer("blocksize", 0)
+    if x[0].ndim != 4 or b < 1 or x[0].shape[2] % b or x[0].shape[3] % b:
+        raise LoadError(f"blocks of {b} do not fit the shape {x[0].shape}")
+    n, c, h, w = x[0].shape
+    return x[0].reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
+
+
 def _split(step: Step, x: list[np.ndarray]) -> list[np.ndarray]:
     axis = axis_of(step.integer("axis", 0), x[0].ndim)
     sizes = step.integers("split", 1)
@@ -183,14 +224,18 @@ MOVES: dict[str, Callable[[Step, list[np.ndarray]], Moved]] = {
     "Cast": _cast,
     "CastLike": _same,
     "Concat": _concat,
+    "DepthToSpace": _depth_to_space,
     "Dropout": _dropout,
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
     "Identity": _same,
     "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": _squeeze,
     "Tile": _tile,

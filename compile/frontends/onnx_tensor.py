@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto
 
+from compile.frontends.onnx_file import Placed
 from gpac.errors import LoadError, NumberError
 
 LARGEST_DATA = 2**31
@@ -43,8 +44,8 @@ KINDS: dict[int, _Kind] = {
 }
 
 
-def read_tensor(tensor: TensorProto, folder: Path, masks: bool = False) -> np.ndarray:
-    """The values of `tensor`; external data is looked for in `folder` and never outside it.
+def read_tensor(stored: TensorProto | Placed, folder: Path, masks: bool = False) -> np.ndarray:
+    """The values of a tensor; external data is looked for in `folder` and never outside it.
 
     With `masks`, entries may be -inf.
 
@@ -61,6 +62,7 @@ def read_tensor(tensor: TensorProto, folder: Path, masks: bool = False) -> np.nd
     NumberError
         If a value is NaN or infinite.
     """
+    tensor = stored.tensor if isinstance(stored, Placed) else stored
     kind = KINDS.get(tensor.data_type)
     if kind is None:
         raise LoadError(
@@ -70,7 +72,7 @@ def read_tensor(tensor: TensorProto, folder: Path, masks: bool = False) -> np.nd
     shape = tuple(tensor.dims)
     if any(length < 0 for length in shape):
         raise LoadError(f"the tensor {tensor.name!r} has the shape {shape}, with a negative size")
-    values = _decoded(tensor.data_type, _stored(tensor, kind, math.prod(shape), folder))
+    values = _decoded(tensor.data_type, _stored(stored, kind, math.prod(shape), folder))
     if values.size != math.prod(shape):
         raise LoadError(
             f"the tensor {tensor.name!r} has {values.size} values, expected {math.prod(shape)} for its shape {shape}"
@@ -86,17 +88,20 @@ def type_name(data_type: int) -> str:
     return TensorProto.DataType.Name(data_type) if known else f"number {data_type}"
 
 
-def _stored(tensor: TensorProto, kind: _Kind, count: int, folder: Path) -> np.ndarray:
+def _stored(stored: TensorProto | Placed, kind: _Kind, count: int, folder: Path) -> np.ndarray:
+    tensor = stored.tensor if isinstance(stored, Placed) else stored
     if tensor.data_location == TensorProto.EXTERNAL:
         return _external(tensor, kind, count, folder)
-    if tensor.HasField("raw_data"):
-        data = tensor.raw_data
-        if len(data) != count * np.dtype(kind.raw).itemsize:
+    if isinstance(stored, Placed) or tensor.HasField("raw_data"):
+        length = stored.end - stored.begin if isinstance(stored, Placed) else len(tensor.raw_data)
+        if length != count * np.dtype(kind.raw).itemsize:
             raise LoadError(
-                f"the tensor {tensor.name!r} has {len(data)} bytes, which do not fill its shape "
+                f"the tensor {tensor.name!r} has {length} bytes, which do not fill its shape "
                 f"{tuple(tensor.dims)} of {type_name(tensor.data_type)}"
             )
-        return np.frombuffer(data, dtype=kind.raw)
+        if isinstance(stored, Placed):
+            return np.fromfile(stored.file, dtype=kind.raw, count=count, offset=stored.begin)
+        return np.frombuffer(tensor.raw_data, dtype=kind.raw)
     field = getattr(tensor, kind.field)
     if kind.field != "int32_data":
         return np.array(field, dtype=kind.raw)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import operator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from compile.build import as_network, gather, side_by_side
+from compile.frontends.torch_kinks import KINKED, kinked
 from compile.frontends.torch_operators import LAYERS, MOVES, SAME
 from compile.layers import Masked
 from compile.network import Network
@@ -22,16 +24,19 @@ from gpac.errors import GpacError, LoadError, ShapeError
 UNSUPPORTED = "this operator is not supported; supported are {}"
 
 
-def from_torch(module: Any, example_input: Any, name: str | None = None) -> Network:
+def from_torch(module: Any, example_input: Any, name: str | None = None, smooth: Fraction | None = None) -> Network:
     """The network that a `torch.nn.Module` computes at inference.
 
     Parameters
     ----------
     module : torch.nn.Module
         Not changed; a copy in eval mode is exported.
-    example_input : torch.Tensor
+    example_input : torch.Tensor, or a tuple of the module's inputs
         One input of floats, of the shape wanted; a leading axis of size 1 is taken as the batch and left out of
-        `Network.input_shape`. Its numbers do not matter.
+        `Network.input_shape`. Its numbers do not matter. Inputs of integers, such as tokens, are constants of the
+        network; where there is no input of floats, the rows of the embedding they go into are the network's input.
+    smooth : Fraction, optional
+        How far an analytic function may be from one with kinks, which are refused without it.
 
     Returns
     -------
@@ -45,25 +50,26 @@ def from_torch(module: Any, example_input: Any, name: str | None = None) -> Netw
         If PyTorch cannot export the module, or an operator is not supported; the message names the node.
     """
     torch = _torch()
-    if not isinstance(module, torch.nn.Module) or not isinstance(example_input, torch.Tensor):
+    examples = example_input if isinstance(example_input, tuple) else (example_input,)
+    if not isinstance(module, torch.nn.Module) or not all(isinstance(x, torch.Tensor) for x in examples):
         raise LoadError(
             f"expected a torch.nn.Module and an example tensor, got {type(module).__name__} and "
             f"{type(example_input).__name__}"
         )
-    if not example_input.is_floating_point():
-        raise LoadError(
-            f"expected an input of floats, got {example_input.dtype}; compile what follows the embedding of the tokens"
-        )
-    program = _exported(torch, module, example_input.detach().cpu().double(), example_input.dtype)
-    shape = tuple(example_input.shape)
-    walk = _Walk(torch, program, network_input(shape))
+    moving = [x for x in examples if x.is_floating_point()]
+    if len(moving) > 1 or any(x.is_complex() for x in examples) or not examples:
+        raise LoadError(f"expected one input of floats, and others of integers, got {[str(x.dtype) for x in examples]}")
+    examples = tuple(x.detach().cpu() for x in examples)
+    dtypes = [x.dtype for x in (*moving, *module.parameters()) if x.is_floating_point()]
+    program = _exported(torch, module, examples, (*dtypes, torch.float32)[0])
+    walk = _Walk(torch, program, examples, smooth)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     for number, node in enumerate(nodes, 1):
         try:
             walk.follow(node)
         except (GpacError, ValueError, TypeError, LookupError, RuntimeError) as error:
             raise LoadError(f"node {number} of {len(nodes)}, {_called(node)} {node.name!r}: {error}") from None
-    output = walk.output()
+    output, shape = walk.output(), walk.input_shape
     title = name or type(module).__name__
     return as_network(output, title, shape[1:] if len(shape) > 1 and shape[0] == 1 else shape)
 
@@ -76,7 +82,7 @@ def _torch() -> Any:
     return torch
 
 
-def _exported(torch: Any, module: Any, example: Any, dtype: Any) -> Any:
+def _exported(torch: Any, module: Any, examples: tuple[Any, ...], dtype: Any) -> Any:
     import warnings
 
     double = copy.deepcopy(module).cpu().double().eval()
@@ -86,7 +92,7 @@ def _exported(torch: Any, module: Any, example: Any, dtype: Any) -> Any:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(double, (example,))
+            return torch.export.export(double, tuple(x.double() if x.is_floating_point() else x for x in examples))
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise LoadError(f"PyTorch cannot export {type(module).__name__} ({type(error).__name__}: {reason})") from None
@@ -95,24 +101,41 @@ def _exported(torch: Any, module: Any, example: Any, dtype: Any) -> Any:
 class _Walk:
     """The graph followed node by node: `known` has a value, a tensor or a list of them for every node."""
 
-    def __init__(self, torch: Any, program: Any, x: Value) -> None:
-        self.torch, self.program = torch, program
+    def __init__(self, torch: Any, program: Any, examples: tuple[Any, ...], smooth: Fraction | None) -> None:
+        self.torch, self.program, self.smooth = torch, program, smooth
         self.known: dict[Any, Any] = {}
+        self.tokens: set[Any] = set()  # nodes of integer inputs, where the input is what is embedded
+        self.input_shape: tuple[int, ...] = ()
         signature = program.graph_signature
+        given = dict(zip(signature.user_inputs, examples, strict=True))
+        all_integers = not any(x.is_floating_point() for x in examples)
         for node in program.graph.nodes:
             if node.op != "placeholder":
                 continue
             parameter = signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name)
-            if node.name in signature.user_inputs:
-                self.known[node] = x
+            if node.name in given:
+                self.known[node] = given[node.name]
+                if all_integers:
+                    self.tokens.add(node)
+                elif given[node.name].is_floating_point():
+                    self.known[node] = self._input(given[node.name].shape)
             elif parameter is None:
                 self.known[node] = program.constants[signature.inputs_to_lifted_tensor_constants[node.name]]
             else:
                 stored = program.state_dict.get(parameter)
                 self.known[node] = program.constants[parameter] if stored is None else stored
 
+    def _input(self, shape: Any) -> Value:
+        self.input_shape = tuple(shape)
+        return network_input(self.input_shape)
+
     def follow(self, node: Any) -> None:
         """The values of one more node."""
+        if _called(node) == "embedding" and node.args[1] in self.tokens:
+            if self.input_shape:
+                raise ShapeError("the tokens go into two embeddings; expected one, whose rows are the network's input")
+            self.known[node] = self._input(node.meta["val"].shape)
+            return
         arguments = [self._argument(a) for a in node.args]
         options = {k: self._argument(v) for k, v in node.kwargs.items()}
         if not any(isinstance(v, (Value, Masked)) for v in _flat([*arguments, *options.values()])):
@@ -136,7 +159,7 @@ class _Walk:
                 value = self.known[node]
                 if isinstance(value, Value):
                     return value
-        raise LoadError("the module's first output does not depend on its input")
+        raise LoadError("the module's first output does not depend on its input of floats, or on embedded tokens")
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, (list, tuple)):
@@ -148,10 +171,12 @@ class _Walk:
             return arguments[0]
         if name in MOVES:
             return self._moved(node, arguments, options)
-        if name not in LAYERS:
-            raise ShapeError(UNSUPPORTED.format(", ".join(sorted({*LAYERS, *MOVES, *SAME}))))
-        plain = [_to_arrays(a) for a in arguments]
-        return LAYERS[name](*plain, **{k: _to_arrays(v) for k, v in options.items()})
+        if name not in LAYERS and name not in KINKED:
+            raise ShapeError(UNSUPPORTED.format(", ".join(sorted({*LAYERS, *MOVES, *SAME, *KINKED}))))
+        plain, named = [_to_arrays(a) for a in arguments], {k: _to_arrays(v) for k, v in options.items()}
+        if name in KINKED:
+            return kinked(name, self.smooth, plain, named)
+        return LAYERS[name](*plain, **named)
 
     def _moved(self, node: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
         """An operator that only moves entries: PyTorch runs it on their places, counted from 1; 0 is filled in."""

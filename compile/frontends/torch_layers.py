@@ -6,13 +6,14 @@ Source: the documentation of each function at https://docs.pytorch.org/docs/stab
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from compile import layers
-from compile.build import gather, side_by_side
+from compile.build import gather, linear, side_by_side
 from compile.layers.recurrent import Cell
 from compile.value import Value, constant
 from gpac.errors import ShapeError
@@ -33,7 +34,8 @@ def _filled(given: Sequence[Any], defaults: Sequence[Any]) -> list[Any]:
     return [*given, *defaults[len(given) :]]
 
 
-def _batched(x: Value, rank: int, layer: Callable[[Value], Value]) -> Value:
+def batched(x: Value, rank: int, layer: Callable[[Value], Value]) -> Value:
+    """A layer of images (C, *image), with or without a batch axis in front."""
     return _each(x, layer) if x.ndim == rank + 2 else layer(x)
 
 
@@ -47,7 +49,7 @@ def convolution(rank: int) -> Layer:
         elif padding == "same":
             spans = [d * (k - 1) for d, k in zip(np.broadcast_to(dilation, rank), weight.shape[2:], strict=True)]
             padding = [(n // 2, n - n // 2) for n in spans]
-        return _batched(x, rank, lambda v: layers.conv(v, weight, bias, stride, padding, dilation, groups))
+        return batched(x, rank, lambda v: layers.conv(v, weight, bias, stride, padding, dilation, groups))
 
     return layer
 
@@ -58,7 +60,7 @@ def transposed(rank: int) -> Layer:
     def layer(x: Value, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, *rest: Any) -> Value:
         extra, groups, dilation = _filled(rest, (0, 1, 1))
         transposed = lambda v: layers.conv_transpose(v, weight, bias, stride, padding, dilation, groups, extra)  # noqa: E731
-        return _batched(x, rank, transposed)
+        return batched(x, rank, transposed)
 
     return layer
 
@@ -70,7 +72,7 @@ def pool(rank: int) -> Layer:
         ceil, count, divisor = _filled(rest, (False, True, None))
         if options.get("divisor_override", divisor) is not None:
             raise ShapeError("a divisor of its own (divisor_override) is not supported")
-        return _batched(x, rank, lambda v: layers.average_pool(v, kernel, stride or None, padding, count, ceil))
+        return batched(x, rank, lambda v: layers.average_pool(v, kernel, stride or None, padding, count, ceil))
 
     return layer
 
@@ -80,9 +82,35 @@ def adaptive_pool(rank: int) -> Layer:
 
     def layer(x: Value, size: Any) -> Value:
         wanted = [n if n is not None else x.shape[x.ndim - rank + k] for k, n in enumerate(size)]
-        return _batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
+        return batched(x, rank, lambda v: layers.adaptive_average_pool(v, wanted))
 
     return layer
+
+
+UPSAMPLING = {"linear1d": "linear", "bilinear2d": "linear", "trilinear3d": "linear", "bicubic2d": "cubic"}
+
+
+def upsample(mode: str) -> Layer:
+    """aten.upsample_linear1d and the like: a size, or factors."""
+
+    def layer(x: Value, size: Any, align: bool = False, *rest: Any) -> Value:
+        image = x.shape[2:]
+        factors = next((f for f in rest if f is not None), None)
+        factors = [None] * len(image) if factors is None else np.broadcast_to(factors, len(image)).tolist()
+        sizes = size or [int(n * f) for n, f in zip(image, factors, strict=True)]
+        scales = [Fraction(m, n) if f is None else Fraction(f) for n, m, f in zip(image, sizes, factors, strict=True)]
+        sampling = layers.Sampling(mode, "align_corners" if align else "half_pixel")
+        return layers.resize(x, [*x.shape[:2], *sizes], [Fraction(1), Fraction(1), *scales], sampling)
+
+    return layer
+
+
+def cumulative_sum(x: Value, dim: int, **_: Any) -> Value:
+    """aten.cumsum."""
+    axis = dim % x.ndim
+    order = [k for k in range(x.ndim) if k != axis] + [axis]
+    sums = linear(x.transpose(*order), np.tril(np.ones((x.shape[axis], x.shape[axis]))))
+    return sums.transpose(*np.argsort(order).tolist())
 
 
 def batch_norm(x: Value, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Value:

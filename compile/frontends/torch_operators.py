@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from compile import layers
-from compile.activations import NOT_ANALYTIC, refusal
+from compile.activations import refusal
 from compile.build import linear, matmul
 from compile.frontends import torch_layers
 from compile.value import Value, affine, constant, einsum, root
@@ -160,13 +160,6 @@ def _logsumexp(x: Value, dim: Any, keepdim: bool = False) -> Value:
     return y.reshape(*(1 if k == axis else n for k, n in enumerate(x.shape))) if keepdim else y
 
 
-def _refused(name: str) -> Callable[..., Value]:
-    def layer(*_: Any, **__: Any) -> Value:
-        raise ShapeError(refusal(name))
-
-    return layer
-
-
 def _bmm_add(bias: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Value:
     return _addmm(bias, a, b, beta, alpha)
 
@@ -223,6 +216,8 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "masked_fill": layers.fill_mask,
     "softmax": _softmax("softmax"),
     "_softmax": _softmax("softmax"),
+    "cumsum": torch_layers.cumulative_sum,
+    **{f"upsample_{name}": torch_layers.upsample(mode) for name, mode in torch_layers.UPSAMPLING.items()},
     "log_softmax": _softmax("log_softmax"),
     "_log_softmax": _softmax("log_softmax"),
     "logsumexp": _logsumexp,
@@ -244,12 +239,4 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "lstm_cell": torch_layers.recurrent_cell("lstm"),
     "gru_cell": torch_layers.recurrent_cell("gru"),
     "rnn_tanh_cell": torch_layers.recurrent_cell("rnn"),
-    **{name: _refused(name) for name in NOT_ANALYTIC},
-    **{f"max_pool{n}d": _refused("max_pool") for n in (1, 2, 3)},
-    **{f"adaptive_max_pool{n}d": _refused("adaptive_max_pool") for n in (1, 2, 3)},
-    **{f"{name}_": _refused(name) for name in ("relu", "hardtanh", "leaky_relu", "elu")},
-    "rnn_relu": _refused("relu"),
-    "amax": _refused("max"),
-    "amin": _refused("min"),
-    "rrelu_with_noise": _refused("rrelu"),
 }

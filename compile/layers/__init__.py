@@ -14,12 +14,15 @@ from .attention import (
 )
 from .convolution import conv, conv_transpose
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
-from .pooling import adaptive_average_pool, average_pool
+from .pooling import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool
 from .recurrent import gru, lstm, rnn
+from .resize import Sampling, resize
 
 __all__ = [
     "Masked",
+    "Sampling",
     "adaptive_average_pool",
+    "adaptive_max_pool",
     "add_mask",
     "attention",
     "average_pool",
@@ -36,7 +39,9 @@ __all__ = [
     "layer_norm",
     "lstm",
     "masked_softmax",
+    "max_pool",
     "multi_head_attention",
+    "resize",
     "rms_norm",
     "rnn",
     "softmax",

@@ -1,4 +1,4 @@
-"""Average pooling: a sum over windows, then an exact division by the number of entries."""
+"""Average pooling: a sum over windows, then an exact division by the number of entries; and the largest entries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gpac.exact import exact_array
 
 from ..value import Value, affine
 from .convolution import Sizes, pairs, sizes
+from .kinks import largest_in
 
 Windows = list[tuple[list[range], list[int]]]
 
@@ -35,13 +36,7 @@ def average_pool(
     stride = kernel if stride is None else sizes(stride, rank)
     axes = []
     for n, k, s, (a, b) in zip(x.shape[1:], kernel, stride, pairs(padding, rank), strict=True):
-        free = n + a + b - k
-        count = (-(-free // s) if ceil else free // s) + 1
-        if ceil and (count - 1) * s >= n + a:
-            count -= 1
-        if count < 1:
-            raise ShapeError(f"a window of {k} does not fit into {n} entries with padding {(a, b)}")
-        begins = [o * s - a for o in range(count)]
+        begins = _begins(n, k, s, (a, b), ceil)
         inside = [range(max(0, begin), min(n, begin + k)) for begin in begins]
         padded = [min(n + b, begin + k) - begin for begin in begins]
         axes.append((inside, padded if count_padding else [len(r) for r in inside]))
@@ -50,11 +45,64 @@ def average_pool(
 
 def adaptive_average_pool(x: Value, size: Sizes) -> Value:
     """Means over windows of x (C, *image) such that `size` results come out along every axis."""
+    return _means(x, [(windows, [len(w) for w in windows]) for windows in _adaptive(x, size)])
+
+
+def max_pool(
+    x: Value,
+    kernel: Sizes,
+    stride: Sizes | None,
+    padding: Sizes | Sequence[tuple[int, int]],
+    dilation: Sizes,
+    ceil: bool,
+    delta: Fraction,
+) -> Value:
+    """Largest entries of windows of x (C, *image), padding left out, each within `delta`; see `average_pool`."""
+    rank = x.ndim - 1
+    kernel, dilation = sizes(kernel, rank), sizes(dilation, rank)
+    stride = kernel if stride is None else sizes(stride, rank)
     axes = []
-    for n, m in zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True):
-        windows = [range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
-        axes.append((windows, [len(w) for w in windows]))
-    return _means(x, axes)
+    for n, k, s, d, ends in zip(x.shape[1:], kernel, stride, dilation, pairs(padding, rank), strict=True):
+        begins = _begins(n, d * (k - 1) + 1, s, ends, ceil)
+        axes.append([[i for i in range(begin, begin + d * k, d) if 0 <= i < n] for begin in begins])
+    return _largest(x, axes, delta)
+
+
+def adaptive_max_pool(x: Value, size: Sizes, delta: Fraction) -> Value:
+    """Largest entries of windows of x (C, *image) such that `size` results come out along every axis."""
+    return _largest(x, [[list(w) for w in windows] for windows in _adaptive(x, size)], delta)
+
+
+def _largest(x: Value, axes: list[list[list[int]]], delta: Fraction) -> Value:
+    if any(not window for windows in axes for window in windows):
+        raise ShapeError("a window lies in the padding altogether: it has no largest entry")
+    shape = (x.shape[0], *(len(windows) for windows in axes))
+    places: Any = np.arange(x.shape[0]).reshape(-1, 1)  # (results, members)
+    inside: Any = np.ones((x.shape[0], 1), dtype=bool)
+    for windows, n in zip(axes, x.shape[1:], strict=True):
+        widest = max(map(len, windows))
+        padded = np.array([w + [-1] * (widest - len(w)) for w in windows])
+        places = places[:, None, :, None] * n + padded[None, :, None, :]
+        inside = inside[:, None, :, None] & (padded >= 0)[None, :, None, :]
+        places, inside = (a.reshape(-1, a.shape[2] * widest) for a in (places, inside))
+    rows = np.broadcast_to(np.arange(len(places))[:, None], places.shape)
+    return largest_in(x.pick(places[inside]), rows[inside], delta).reshape(*shape)
+
+
+def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -> list[int]:
+    """Where windows begin along an axis of n entries."""
+    free = n + sum(ends) - span
+    count = (-(-free // stride) if ceil else free // stride) + 1
+    if ceil and (count - 1) * stride >= n + ends[0]:
+        count -= 1
+    if count < 1:
+        raise ShapeError(f"a window of {span} does not fit into {n} entries with padding {ends}")
+    return [o * stride - ends[0] for o in range(count)]
+
+
+def _adaptive(x: Value, size: Sizes) -> list[list[range]]:
+    pairs_of = zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True)
+    return [[range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)] for n, m in pairs_of]
 
 
 def _means(x: Value, axes: Windows) -> Value:

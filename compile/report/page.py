@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from gpac.description import describe
 from gpac.errors import GpacError
 from gpac.files import replace_file
 from gpac.schedule import Schedule
 from gpac.verify import Answer
 
+from .nearness import words
 from .pictures import pictures
 from .run import PROVABLE, Report, SchemeResult, figures
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p.lead { color: #444; margin-top: 0; } .scroll { overflow-x: auto; }
+p.lead { color: #444; margin-top: 0; } .scroll { overflow-x: auto; } td.words { white-space: pre-line; }
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child, .words { text-align: left; } thead th { border-bottom: 2px solid #1f4e79; }
@@ -63,6 +65,7 @@ def html(result: Report) -> str:
         f"<h1>{escape(result.file)} as an analog program</h1>",
         f"<p class='lead'>{escape(repr(network))}; {escape(result.samples.source)}.</p>",
         *_agreement(result),
+        *_programs(result),
         *_cost(result),
         *_proofs(result),
     ]
@@ -89,9 +92,11 @@ def _table(head: list[str], rows: list[list[Any]], digits_from: int | None = Non
 
 def claim(scheme: SchemeResult) -> str:
     """What a scheme's program says of its output, in a few words."""
-    if scheme.program.program.claim == "limit":
-        return "tends to the network"
-    return "exact, a schedule" if isinstance(scheme.program, Schedule) else "exact, one system"
+    said = scheme.program.program
+    what = {"exact": "exact", "limit": "tends to the network", "within": "near"}[said.claim]
+    near = "" if said.delta is None else f" within {float(said.delta):.2g}"
+    form = "" if said.claim == "limit" else ", a schedule" if isinstance(scheme.program, Schedule) else ", one system"
+    return f"{what}{near}{form}"
 
 
 def percent(share: float | None) -> str:
@@ -101,6 +106,11 @@ def percent(share: float | None) -> str:
 
 def _agreement(result: Report) -> list[str]:
     rows = [["forward (float64)", "", percent(result.accuracy), "", "", f"{result.forward_digits_lost:.1f}"]]
+    if result.near is not None:
+        rows[0][0] = "forward (float64, smooth)"
+        rows.insert(
+            0, ["the network itself", "", percent(result.accuracy_with_kinks), f"{result.near.seen:.2g}", "", ""]
+        )
     rows += [
         [s.name, claim(s), percent(s.accuracy), f"{s.difference:.2g}", f"{s.relative:.2g}", f"{s.digits_lost:.1f}"]
         for s in result.schemes
@@ -111,7 +121,22 @@ def _agreement(result: Report) -> list[str]:
         "in ball arithmetic, has cost."
     )
     missing = [f"<p>{name} was not run: {escape(reason)}.</p>" for name, reason in result.left_out.items()]
-    return ["<h2>Agreement with the network</h2>", _table(head, rows), f"<p>{note}</p>", *missing]
+    near = [] if result.near is None else [f"<p>{escape(words(result.near))}</p>"]
+    return ["<h2>Agreement with the network</h2>", _table(head, rows), *near, f"<p>{note}</p>", *missing]
+
+
+def _programs(result: Report) -> list[str]:
+    said = {s.name: describe(s.program).sentences() for s in result.schemes}
+    if not said:
+        return []
+    subjects = list(next(iter(said.values())))
+    rows = [[subject, *(_broken(words[subject]) for words in said.values())] for subject in subjects]
+    return ["<h2>What each program says of itself</h2>", _table(["", *said], rows)]
+
+
+def _broken(text: str) -> str:
+    """Long sentences in lines."""
+    return text.replace("; ", ";\n")
 
 
 def _cost(result: Report) -> list[str]:
@@ -164,10 +189,13 @@ def _proofs(result: Report) -> list[str]:
     shown = min(result.digits + 2, 40)
     head = ["output", *(s.name for s in proven), "direct evaluation"]
     balls = [*(s.proof.balls for s in proven if s.proof), result.exact.balls]
+    if result.near is not None:
+        head, balls = [*head, "the network itself, with kinks"], [*balls, result.near.exact.balls]
     rows = [[f"y[{i}]", *(_ball(column[i], shown) for column in balls)] for i in range(result.network.outputs)]
     out.append(_table(head, rows, digits_from=1))
+    of = "network's" if result.near is None else "smooth network's"
     out.append(
-        "<p>Each ball is proven to contain the network's exact output: by following the differential equation of the "
+        f"<p>Each ball is proven to contain the {of} exact output: by following the differential equation of the "
         "scheme, and by evaluating the network directly.</p>"
     )
     return out

@@ -13,16 +13,19 @@ import numpy as np
 
 from gpac.circuit import Circuit
 from gpac.complexity import Measurement, measure
+from gpac.description import describe
 from gpac.errors import CircuitError, GpacError, NumberError
 from gpac.schedule import Schedule
 from gpac.solver import Solution, Status, solve
 from gpac.verify import Answer, Proof, prove
 
+from ..activations import to_delta
 from ..balls import Enclosure, enclose_forward
 from ..frontends import load
 from ..network import Network, forward
 from ..schemes import homotopy, relaxation, sequential
 from .inputs import Samples, read_samples
+from .nearness import Nearness, near_figures, nearness
 
 SCHEMES: dict[str, Callable[[Network], Circuit | Schedule]] = {
     "homotopy": homotopy,
@@ -40,6 +43,8 @@ PROOF_SECONDS = 60.0
 """Time for such a proof; the answer is UNKNOWN after that."""
 SMALL = 40
 """States up to which the cost of bits is measured."""
+ALL_BITS, KINKED_BITS = (16, 32, 64, 128, 256), (16, 32)
+"""Correct bits at which the cost is measured; near kinks the steps are many."""
 EPS = 2.0**-53
 
 Step = Callable[[str, float], None]
@@ -83,9 +88,17 @@ class Report:
     schemes: tuple[SchemeResult, ...]
     seconds: float
     left_out: dict[str, str] = field(default_factory=dict)
+    near: Nearness | None = None
+    accuracy_with_kinks: float | None = None
 
 
-def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15, step: Step | None = None) -> Report:
+def report(
+    file: str | Path,
+    inputs: str | Path | None = None,
+    digits: int = 15,
+    step: Step | None = None,
+    smooth: Any = None,
+) -> Report:
     """Compile a network file under every scheme, run all inputs, prove the first one's outputs, measure.
 
     Parameters
@@ -98,14 +111,22 @@ def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15,
         Decimal digits to prove.
     step : callable, optional
         Told what is being done and the fraction of that done.
+    smooth : exact number, optional
+        See `compile.load`.
     """
     begin = clock.perf_counter()
     told = step or (lambda _what, _fraction: None)
-    network = load(file)
+    network = load(file, smooth=smooth)
+    if smooth is not None and not to_delta(smooth):
+        raise NumberError("expected smooth to be positive: with its kinks a network is no analog program")
     samples = read_samples(inputs, network)
     outputs = forward(network, samples.x)
     if not np.isfinite(outputs).all():
         raise GpacError(f"the network's outputs overflow float64 on these inputs ({samples.source})")
+    near = None
+    if network.smooth:
+        told("bounding the distance from the network with kinks", 0.0)
+        near = nearness(network, to_delta(smooth), samples.x, outputs, JUDGED, digits + 5)
     told("evaluating the network in ball arithmetic", 0.0)
     exact = _exact_outputs(network, samples.x[:JUDGED], told)
     judged = np.array([[float(m) for m in e.mid] for e in exact])
@@ -125,6 +146,8 @@ def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15,
         results,
         clock.perf_counter() - begin,
         left_out,
+        near,
+        None if near is None else _accuracy(near.forward, samples.labels),
     )
 
 
@@ -176,7 +199,8 @@ def _scheme(
     if program.dim <= SMALL:
         measuring = f"{name}: measuring the cost of bits"
         told(measuring, 0.0)
-        cost = measure(program, inputs=samples.x[0], progress=lambda f: told(measuring, f))
+        bits = KINKED_BITS if network.smooth else ALL_BITS
+        cost = measure(program, inputs=samples.x[0], bits=bits, progress=lambda f: told(measuring, f))
     difference = np.abs(solution.outputs - outputs)
     return SchemeResult(
         name,
@@ -227,6 +251,7 @@ def figures(result: Report) -> dict[str, Any]:
         "exact_outputs_of_first_input": [b.str(result.digits + 3, radius=True) for b in result.exact.balls],
         "seconds": result.seconds,
         "left_out": result.left_out,
+        "smooth": None if result.near is None else near_figures(result.near, result.digits),
         "schemes": {scheme.name: _scheme_figures(scheme) for scheme in result.schemes},
     }
 
@@ -238,6 +263,7 @@ def _scheme_figures(scheme: SchemeResult) -> dict[str, Any]:
         "form": "schedule" if isinstance(program, Schedule) else "system",
         "states": program.dim,
         "circuit_degree": program.degree,
+        "says": describe(program).sentences(),
         "largest_difference_to_forward": scheme.difference,
         "largest_relative_difference_to_forward": scheme.relative,
         "accuracy": scheme.accuracy,

@@ -1,33 +1,27 @@
-"""How far a relaxation still is from its limit: a bound for every node of a network, and from it the time to run.
+"""How errors spread through a network: sizes of all values, and what maps, products and activations make of errors.
 
-With s = alpha t, every value is within exp(-s) * (sum over j of c_j s^j / j!) of its limit, in every entry. The
-input and what follows from it by linear maps and products has no c. A linear map multiplies c by its row-sum norm; a
-product a b has |a| c_b + |b| c_a (times the number of addends of an einsum). The argument z of an activation obeys
-e' <= -alpha e + alpha e_target, which puts the distance m at the start before the c's of the target,
-(m, c_0, c_1, ...), and the activation multiplies by its largest slope. For a chain this is
-
-    e_l(t) <= exp(-alpha t) sum_{j < l} (alpha t)^j / j! * K_l ... K_{l-j+1} * m_{l-j},
-
-K_l the row-sum norm of layer l and m_l a bound on |z_l*|. This exact sum, not its exponential estimate, decides how
-long the program runs. Sizes of values are bounded along the way, for all times.
+The input and what follows from it by linear maps and products has no error. A linear map multiplies an error c by its
+row-sum norm; a product a b has |a| c_b + |b| c_a (times the number of addends of an einsum); an activation multiplies
+the error of its argument z by its largest slope. What is known of the argument's error is up to the scheme. Sizes of
+values are bounded along the way, for all times: z starts at a known base and never leaves the range of its targets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from math import exp, inf, lgamma, log, prod
-from typing import Any
+from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpac.errors import NumberError
-from gpac.exact import to_arb, to_exact, to_floats
+from gpac.exact import to_arb, to_floats
 
 from ..activations import RULES
 from ..network import Network
-from ..operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from ..operations import Activation, Affine, Matrix, Maximum, Multiply, Operation, Softmax
 
 BITS = 64
 ROUNDING = 1 + 1e-9
@@ -35,62 +29,68 @@ ROUNDING = 1 + 1e-9
 TINY = 1e-300
 """Covers what underflow takes from a product."""
 
-Ball = Any
+Ball: TypeAlias = Any
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
-    """A value: the largest size of its entries at all times, and its c (none where it does not move)."""
+class State:
+    """A value: the largest size of its entries at all times, and its error c, some numbers (none without error)."""
 
     size: Ball
     c: tuple[Ball, ...] = ()
 
 
+Argument: TypeAlias = Callable[[int, State, Ball], tuple[Ball, ...]]
+"""The error of the argument of node k, from the state of its target and |where it starts|."""
+
+
 @dataclass(frozen=True, eq=False)
-class RelaxationLimit:
-    """The bound above, for one network and rate alpha."""
+class Spread:
+    """The rules above, for one network."""
 
     network: Network
-    rate: Fraction
 
-    def check(self) -> None:
-        """Raise `NumberError` if no bound can be stated; the message names the node."""
+    def sizes(self, x: np.ndarray) -> list[float]:
+        """Upper bounds on the entries of the values that do not move, for one input in float64."""
+        values: dict[int, np.ndarray] = {0: x.reshape(1, -1)}
+        for k in self._still[1:]:
+            node = self.network.nodes[k - 1]
+            values[k] = np.atleast_2d(node.operation.arrays(*(values[i] for i in node.inputs)))
+        return [float(np.abs(values[k]).max()) * ROUNDING + TINY for k in self._still]
+
+    def ball_sizes(self, x: Any) -> list[Ball]:
+        """The same for exact numbers or balls."""
+        from ..balls import apply, ball_vector
+
+        values = {0: ball_vector(x)}
+        for k in self._still[1:]:
+            node = self.network.nodes[k - 1]
+            values[k] = apply(node.operation, [values[i] for i in node.inputs], self.network.widths[k])
+        return [_largest([abs(v) for v in values[k]]) for k in self._still]
+
+    def unit_sizes(self) -> list[Ball]:
+        """1 for each of them: to see how an error spreads where its size does not matter."""
         import flint
 
-        with flint.ctx.workprec(BITS):
-            self._coefficients([flint.arb(1)] * len(self._still))
+        return [flint.arb(1)] * len(self._still)
 
-    def time(self, inputs: dict[str, Any], error: Any) -> float:
-        """A time after which every output is within `error` of the network's, for one input x."""
-        import flint
-
-        error = to_exact(error)
-        if not error > 0:
-            raise NumberError(f"expected a positive error, got {error!r}")
-        goal = log(error.numerator) - log(error.denominator)
-        with flint.ctx.workprec(BITS):
-            sizes = [flint.arb(v) for v in self._sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
-            uppers = [c.upper() for c in self._coefficients(sizes)]
-            logs = [float(c.log().upper()) if c > 0 else -inf for c in uppers]
-        low, high = 0.0, 1.0
-        while _log_bound(logs, high) > goal:
-            low, high = high, 2 * high
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _log_bound(logs, middle) > goal else (low, middle)
-        return high / float(self.rate) * ROUNDING
-
-    def error(self, inputs: dict[str, Any], t: Any) -> Ball:
-        """A ball whose upper end bounds the distance of every output from its limit at time t."""
-        import flint
-
-        s = to_arb(t) * to_arb(self.rate)
-        total, weight = flint.arb(0), flint.arb(1)
-        for j, c in enumerate(self._coefficients(self._ball_sizes(inputs["x"]))):
-            if j:
-                weight = weight * s / j
-            total = total + weight * c
-        return total * (-s).exp()
+    def error(self, sizes: list[Ball], argument: Argument) -> tuple[Ball, ...]:
+        """The c of the output, from the sizes of the values that do not move, or of the input alone."""
+        known = dict(zip(self._still, sizes, strict=False))
+        states: list[State] = []
+        for k, node in enumerate([None, *self.network.nodes]):
+            if node is None or k in known:
+                states.append(State(known[k]))
+                continue
+            operands = [states[i] for i in node.inputs]
+            state = _after(k, node.operation, operands, self._norms[k - 1], argument)
+            if not state.size.is_finite() or not all(c.is_finite() for c in state.c):
+                raise NumberError(
+                    f"layer {k} of {self.network.name!r}, {node!r}: its values cannot be bounded, so no time can be "
+                    "stated after which a relaxation has converged; use the homotopy or the sequential scheme"
+                )
+            states.append(state)
+        return states[-1].c
 
     @cached_property
     def _still(self) -> list[int]:
@@ -105,43 +105,8 @@ class RelaxationLimit:
         """Upper bounds on the row-sum norms of every node's matrices."""
         return [[_norm(m) for m in la.matrices] if isinstance(la, Affine) else [] for la in self.network.layers]
 
-    def _sizes(self, x: np.ndarray) -> list[float]:
-        """Upper bounds on the entries of the still values, in float64."""
-        values: dict[int, np.ndarray] = {0: x.reshape(1, -1)}
-        for k in self._still[1:]:
-            node = self.network.nodes[k - 1]
-            values[k] = np.atleast_2d(node.operation.arrays(*(values[i] for i in node.inputs)))
-        return [float(np.abs(values[k]).max()) * ROUNDING + TINY for k in self._still]
 
-    def _ball_sizes(self, x: Any) -> list[Ball]:
-        from ..balls import apply, ball_vector
-
-        values = {0: ball_vector(x)}
-        for k in self._still[1:]:
-            node = self.network.nodes[k - 1]
-            values[k] = apply(node.operation, [values[i] for i in node.inputs], self.network.widths[k])
-        return [_largest([abs(v) for v in values[k]]) for k in self._still]
-
-    def _coefficients(self, sizes: list[Ball]) -> tuple[Ball, ...]:
-        """The c of the output, from the sizes of the still values."""
-        known = dict(zip(self._still, sizes, strict=True))
-        states: list[_State] = []
-        for k, node in enumerate([None, *self.network.nodes]):
-            if node is None or k in known:
-                states.append(_State(known[k]))
-                continue
-            operands = [states[i] for i in node.inputs]
-            state = _after(node.operation, operands, self._norms[k - 1])
-            if not state.size.is_finite() or not all(c.is_finite() for c in state.c):
-                raise NumberError(
-                    f"layer {k} of {self.network.name!r}, {node!r}: its values cannot be bounded, so no time can be "
-                    "stated after which a relaxation has converged; use the homotopy or the sequential scheme"
-                )
-            states.append(state)
-        return states[-1].c
-
-
-def _after(operation: Operation, operands: list[_State], norms: list[float]) -> _State:
+def _after(k: int, operation: Operation, operands: list[State], norms: list[float], argument: Argument) -> State:
     import flint
 
     if isinstance(operation, Affine):
@@ -150,17 +115,17 @@ def _after(operation: Operation, operands: list[_State], norms: list[float]) -> 
         for norm, operand in zip(norms, operands, strict=True):
             size = size + flint.arb(norm) * operand.size
             c = _sum(c, _scaled(operand.c, flint.arb(norm)))
-        return _State(size, c)
+        return State(size, c)
     if isinstance(operation, Multiply):
         a, b = operands
         terms = _addends(operation)
         c = _sum(_scaled(b.c, terms * a.size), _scaled(a.c, terms * b.size))
-        return _State(terms * a.size * b.size, c)
+        return State(terms * a.size * b.size, c)
     (z,) = operands
     base, size, slope = _growth(operation, z.size)
     if isinstance(operation, Activation) and RULES[operation.name].polynomial:
-        return _State(size, _scaled(z.c, slope))
-    return _State(size, _scaled((z.size + base, *z.c), slope))
+        return State(size, _scaled(z.c, slope))
+    return State(size, _scaled(argument(k, z, base), slope))
 
 
 def _growth(operation: Operation, radius: Ball) -> tuple[Ball, Ball, Ball]:
@@ -176,6 +141,8 @@ def _growth(operation: Operation, radius: Ball) -> tuple[Ball, Ball, Ball]:
             "logsumexp": (radius + log_n, flint.arb(1)),
         }[operation.result]
         return zero, size, slope
+    if isinstance(operation, Maximum):
+        return zero, radius + to_arb(operation.delta), flint.arb(1)
     assert isinstance(operation, Activation)
     rule, parameter = RULES[operation.name], operation.parameter
     base = abs(to_arb(rule.base(parameter)))
@@ -217,12 +184,3 @@ def _largest(balls: list[Ball]) -> Ball:
     for v in balls[1:]:
         largest = largest.max(v)
     return largest
-
-
-def _log_bound(logs: list[float], s: float) -> float:
-    """Logarithm of the bound at alpha t = s; terms are added in logarithms, they may be huge."""
-    terms = [c + (j * log(s) - lgamma(j + 1) if j else 0.0) for j, c in enumerate(logs) if c > -inf]
-    if not terms:
-        return -inf
-    top = max(terms)
-    return top + log(sum(exp(v - top) for v in terms)) - s

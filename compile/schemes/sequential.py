@@ -21,6 +21,7 @@ from gpac.program import Invariant, Program
 from gpac.schedule import Phase, Schedule
 from gpac.wire import Wire, inputs, product, time
 
+from ..distance import stated
 from ..network import Network
 from ..operations import Affine, Multiply
 from .settings import Ramp
@@ -37,15 +38,24 @@ def sequential(network: Network) -> Schedule:
     signs: dict[int, str] = {}
     phases = []
     for phase in range(1, plan.count + 1):
-        wires, invariants = _run(plan, phase, signs)
+        ramp = Ramp(time())
+        wires, invariants = _run(plan, phase, signs, ramp)
         handed = [k for k in plan.names if plan.made[k] == phase]
         signs |= {k: wires[k].signs for k in handed}
         outputs = {plan.names[k]: wires[k] for k in handed}
         if phase == plan.count:
             outputs["y"] = wires[len(network.nodes)]
-        program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants))
+        program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants), constants=ramp.constants)
         phases.append(Phase(Circuit(outputs, program), Fraction(1)))
-    return Schedule(tuple(phases), Program("sequential", "exact", Fraction(plan.count)))
+    return Schedule(tuple(phases), stated(Program("sequential", "exact", Fraction(plan.count)), network))
+
+
+def layers_of(network: Network) -> list[int]:
+    """For the input and every value the largest number of activations on a way to it, itself included."""
+    layers = [0]
+    for node in network.nodes:
+        layers.append(max((layers[k] for k in node.inputs), default=0) + node.operation.nonlinear)
+    return layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +71,10 @@ class _Plan:
         Activations are made in the phase of their layer; what follows from them is made in the next one, from
         numbers that no longer move. The last phase also makes all that follows its activations.
         """
-        layers, made = [0], [0]
-        for node in self.network.nodes:
-            layers.append(max((layers[k] for k in node.inputs), default=0) + node.operation.nonlinear)
-            made.append(layers[-1] + (not node.operation.nonlinear))
+        layers = layers_of(self.network)
+        later = [not node.operation.nonlinear for node in self.network.nodes]
         last = max(1, layers[-1])
-        return [min(last, phase) for phase in made]
+        return [0, *(min(last, layer + moved) for layer, moved in zip(layers[1:], later, strict=True))]
 
     @property
     def count(self) -> int:
@@ -92,10 +100,9 @@ class _Plan:
         return {k: f"{self.made[k]}" + (f"_{k}" if several[self.made[k]] > 1 else "") for k in active}
 
 
-def _run(plan: _Plan, phase: int, signs: dict[int, str]) -> tuple[dict[int, Wire], list[Invariant]]:
+def _run(plan: _Plan, phase: int, signs: dict[int, str], ramp: Ramp) -> tuple[dict[int, Wire], list[Invariant]]:
     """Wires of the values that one phase makes."""
-    network, t = plan.network, time()
-    ramp = Ramp(t)
+    network = plan.network
     wires: dict[int, Wire] = {0: inputs("x", network.size)}
     wires |= {k: inputs(name, network.widths[k], signs[k]) for k, name in plan.names.items() if plan.made[k] < phase}
     invariants: list[Invariant] = []
@@ -109,7 +116,7 @@ def _run(plan: _Plan, phase: int, signs: dict[int, str]) -> tuple[dict[int, Wire
             wires[number] = multiply(node.operation, *operands)
         else:
             check_argument(network, number, operands[0])
-            z = product(t, operands[0]) if node.operation.nonlinear else operands[0]
+            z = product(ramp.t, operands[0]) if node.operation.nonlinear else operands[0]
             wires[number], kept = activated(network, number, z, ramp.named(plan.labels.get(number, "")))
             invariants += kept
     return wires, invariants

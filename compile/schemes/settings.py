@@ -16,7 +16,7 @@ import numpy as np
 from gpac import functions as fn
 from gpac.errors import NumberError
 from gpac.exact import exact_array, to_exact
-from gpac.functions.start import value_at_start
+from gpac.functions.start import start, value_at_start
 from gpac.wire import Wire, constant, declared, linear
 
 
@@ -32,6 +32,11 @@ class Ramp:
         """The same ramp for the node of this label."""
         return Ramp(self.t, label, self.made)
 
+    @property
+    def constants(self) -> tuple[Any, ...]:
+        """The irrational constants that were made."""
+        return tuple(e for e in self.made if not e.is_Rational)
+
     def constant(self, expression: Any) -> Wire:
         """A wire from a rational number at t = 0 to the positive constant at t = 1."""
         if expression not in self.made:
@@ -41,6 +46,10 @@ class Ramp:
     def raised(self, z: Wire, offset: Any) -> Wire:
         """z + 1 - (1 - offset) t: positive up to t = 1 for a z that is never negative."""
         return declared(linear([(1, z), (to_exact(offset) - 1, self.t)], 1), "+")
+
+    def start(self, function: str, z: Wire, at_base: Any, *parameters: Any) -> Any:
+        """z starts at its base."""
+        return at_base
 
     def value(self, part: Wire, value: Any) -> Wire:
         """A wire that starts at 0, as `part` does, and ends at `part` + `value`."""
@@ -71,21 +80,26 @@ class Ramp:
 
 @dataclass(frozen=True, eq=False)
 class Still:
-    """A program without a ramp: constants are themselves."""
+    """A program without a ramp: constants are themselves. With `anywhere`, arguments start anywhere."""
 
     label: str = ""
+    anywhere: bool = False
 
     def named(self, label: str) -> Still:
         """The same for the node of this label."""
-        return Still(label)
+        return Still(label, self.anywhere)
 
     def constant(self, expression: Any) -> Wire:
         """The constant itself."""
         return constant([expression])
 
     def raised(self, z: Wire, offset: Any) -> Wire:
-        """z + offset, for a z that starts at 1 - offset."""
+        """z + offset; for a z that starts at its base 1 - offset, from 1."""
         return declared(linear([(1, z)], to_exact(offset)), "+")
+
+    def start(self, function: str, z: Wire, at_base: Any, *parameters: Any) -> Any:
+        """`at_base`, or what the function is where z starts."""
+        return start(function, z, *parameters) if self.anywhere else at_base
 
     def value(self, part: Wire, value: Any) -> Wire:
         """`part` + `value`."""

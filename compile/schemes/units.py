@@ -9,10 +9,11 @@ from gpac.errors import CircuitError
 from gpac.program import Invariant
 from gpac.wire import Wire, bilinear, constant, linear, product
 
-from ..activations import RULES
+from ..activations import RULES, refusal
+from ..activations.maximum import maximum_circuit
 from ..activations.softmax import softmax_circuit
 from ..network import Network
-from ..operations import Activation, Affine, Multiply, Softmax
+from ..operations import Activation, Affine, Maximum, Multiply, Softmax, delta_of
 
 
 def affine(operation: Affine, wires: Sequence[Wire], ramp: Wire | None = None) -> Wire:
@@ -37,7 +38,9 @@ def multiply(operation: Multiply, left: Wire, right: Wire) -> Wire:
 def activated(network: Network, number: int, z: Wire, setting: Any) -> tuple[Wire, tuple[Invariant, ...]]:
     """Value of the activation or softmax that is node `number`, driven by its argument z, and its invariants."""
     operation = network.nodes[number - 1].operation
-    if isinstance(operation, Softmax):
+    if isinstance(operation, Maximum):
+        carried = maximum_circuit(operation.plan, operation.delta, z, setting)
+    elif isinstance(operation, Softmax):
         carried = softmax_circuit(operation.groups, operation.result, z, setting)
     else:
         assert isinstance(operation, Activation)
@@ -45,9 +48,29 @@ def activated(network: Network, number: int, z: Wire, setting: Any) -> tuple[Wir
     return setting.value(carried.part, carried.constant), carried.invariants
 
 
-def check_argument(network: Network, number: int, z: Wire) -> None:
-    """Raise `CircuitError` if node `number` is defined for arguments >= 0 alone and z is not proven to be one."""
+_ANYWHERE = (
+    "tanh sigmoid softplus log_sigmoid silu mish tanhshrink gaussian erf gelu gelu_tanh exp sin cos arctan square "
+    "power factor rsqrt sqrt reciprocal log relu abs clip hardswish elu"
+)
+ANYWHERE = frozenset(_ANYWHERE.split(" "))
+"""Activations whose circuits ask the setting for their start values, so that arguments may start anywhere."""
+
+
+def check_anywhere(network: Network, number: int) -> None:
+    """Raise `CircuitError` if the activation that is node `number` can only start at its base."""
     node = network.nodes[number - 1]
+    if isinstance(node.operation, Activation) and node.operation.name not in ANYWHERE:
+        raise CircuitError(
+            f"layer {number} of {network.name!r}, {node!r}: its circuit starts at one place only, not at any base; "
+            "compile without base="
+        )
+
+
+def check_argument(network: Network, number: int, z: Wire) -> None:
+    """Raise `CircuitError` if node `number` has kinks, or is defined for z >= 0 alone and z is not proven to be so."""
+    node = network.nodes[number - 1]
+    if delta_of(node.operation) == 0:
+        raise CircuitError(f"layer {number} of {network.name!r}, {node!r}: {refusal(node.operation.name)}")
     nonnegative = isinstance(node.operation, Activation) and RULES[node.operation.name].nonnegative
     if nonnegative and "-" in z.signs:
         raise CircuitError(

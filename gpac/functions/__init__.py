@@ -6,6 +6,7 @@ J. Complexity 19 (2003) 644-664, and elementary calculus.
 """
 
 from .exponential import exp, log, power, reciprocal, rsqrt, sqrt
+from .modulus import modulus_pair
 from .sigmoidal import sigmoid, tanh, tanh_pair
 from .trigonometric import arctan, cos, sin, sin_cos, tan
 
@@ -14,6 +15,7 @@ __all__ = [
     "cos",
     "exp",
     "log",
+    "modulus_pair",
     "power",
     "reciprocal",
     "rsqrt",

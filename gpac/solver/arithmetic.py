@@ -14,6 +14,7 @@ import numpy as np
 from ..elementary import TABLE
 from ..exact import to_doubles, to_floats
 from ..pair import Pair, dot
+from ..repeated import Repeated
 from ..wire import Product, Start
 from .split import Slices, slices_of, times_sparse
 
@@ -64,6 +65,8 @@ class Doubles:
         if not hasattr(matrix, "tocsr"):
             numbers = self.numbers(matrix)
             return numbers[:, None] if matrix.ndim == 1 else numbers
+        if isinstance(matrix, Repeated):
+            return Repeated(self.xp.asarray(matrix.block), matrix.count)
         if self.xp.__name__ == "numpy":
             return matrix
         from cupyx.scipy.sparse import csr_matrix

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..exact import to_doubles
 from ..pair import Pair, quick_sum, two_sum
+from ..repeated import Repeated
 
 BITS = 110
 
@@ -54,6 +55,9 @@ class Slices:
 
 def slices_of(matrix: Any, xp: Any) -> Slices:
     """Cut a matrix, dense exact or sparse float64, into slices for the array module xp."""
+    if isinstance(matrix, Repeated):
+        one = slices_of(matrix.block, xp)
+        return Slices(tuple(Repeated(part, matrix.count) for part in one.parts), one.width, xp)
     columns = matrix.shape[1]
     count = 1
     while count * (width := _width(count * columns)) < BITS:
@@ -106,6 +110,8 @@ def _slice(rest: Pair, exponent: Array, xp: Any) -> tuple[Array, Pair]:
 
 def times_sparse(matrix: Any, x: Array, xp: Any) -> Array:
     """Sparse matrix times (block, entry, lane)."""
+    if isinstance(matrix, Repeated):
+        return matrix.on_blocks(x, 1)
     blocks, entries, lanes = x.shape
     flat = xp.ascontiguousarray(x.transpose(1, 0, 2)).reshape(entries, blocks * lanes)
     return (matrix @ flat).reshape(-1, blocks, lanes).transpose(1, 0, 2)

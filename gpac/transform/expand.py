@@ -15,7 +15,7 @@ import numpy as np
 from ..elementary import TABLE
 from ..errors import ShapeError
 from ..exact import exact_array, to_exact, to_fractions, to_sympy
-from ..pivp import PIVP, fraction
+from ..pivp import PIVP, fraction, ring_of
 from ..wire import (
     Constant,
     Input,
@@ -47,16 +47,10 @@ def circuit_to_pivp(circuit: Circuit, values: Mapping[str, Any]) -> PIVP:
     names = _variable_names(circuit)
     symbols = {w: [sympy.Symbol(n) for n in names[w]] for w in circuit.integrals}
     t = sympy.Symbol(_free_name("t", {n for ns in names.values() for n in ns}))
-    ring = _ring_of([s for w in circuit.integrals for s in symbols[w]] + [t])
-    value: dict[Wire, list] = {w: [ring.from_expr(s) for s in symbols[w]] for w in circuit.integrals}
-    rate: dict[Wire, list] = {}
-    for w in circuit.wires:
-        if isinstance(w, Time):
-            value[w] = [ring.from_expr(t)]
-        elif not isinstance(w, Integral):
-            value[w] = _value(w, value, given, ring, circuit)
-    for w in circuit.wires:
-        rate[w] = [ring.one] if isinstance(w, Time) else _rate(w, value, rate, ring, circuit)
+    ring = ring_of([s for w in circuit.integrals for s in symbols[w]] + [t])
+    numbers = {name: [_coefficient(v, ring) for v in entries] for name, entries in given.items()}
+    value, rate = terminals(circuit, numbers, ring), dict[Wire, list]()
+    expand(circuit, value, rate, ring)
     start = _starts(circuit, given)
     equations = {s: p.as_expr() for w in circuit.integrals for s, p in zip(symbols[w], rate[w], strict=True)}
     initial = {s: c for w in circuit.integrals for s, c in zip(symbols[w], start[w], strict=True)}
@@ -68,6 +62,28 @@ def circuit_to_pivp(circuit: Circuit, values: Mapping[str, Any]) -> PIVP:
     if t in used or not equations:  # the clock, where time itself is read
         equations[t], initial[t] = sympy.Integer(1), 0
     return PIVP(equations, initial, outputs)
+
+
+def expand(circuit: Circuit, value: dict[Wire, list], rate: dict[Wire, list], ring: Any, wires: Any = None) -> None:
+    """Add to `value` and `rate` the entries of every wire (or of `wires`, in order), as elements of a ring.
+
+    `value` must have the integrators, inputs and time; what is there already is kept.
+    """
+    for w in wires or circuit.wires:
+        if w not in value:
+            value[w] = _value(w, value, ring, circuit)
+    for w in wires or circuit.wires:
+        if w not in rate:
+            rate[w] = [ring.one] if isinstance(w, Time) else _rate(w, value, rate, ring, circuit)
+
+
+def terminals(circuit: Circuit, given: Mapping[str, list], ring: Any) -> dict[Wire, list]:
+    """Integrators and t as the first generators of a ring in their order, and inputs as they are given."""
+    generators = iter(ring.gens)
+    value: dict[Wire, list] = {w: [next(generators) for _ in range(w.size)] for w in circuit.integrals}
+    t = next(generators)
+    value |= {w: [t] for w in circuit.wires if isinstance(w, Time)}
+    return value | {w: list(given[w.key]) for w in circuit.wires if isinstance(w, Input)}
 
 
 def pivp_to_circuit(pivp: PIVP, free_start: bool) -> Circuit:
@@ -167,18 +183,9 @@ def _free_name(name: str, used: set[str]) -> str:
     return candidate
 
 
-def _ring_of(symbols: list) -> Any:
-    from sympy import QQ
-    from sympy.polys.rings import PolyRing
-
-    return PolyRing(symbols, QQ)
-
-
-def _value(w: Wire, value: dict, given: dict, ring: Any, circuit: Circuit) -> list:
+def _value(w: Wire, value: dict, ring: Any, circuit: Circuit) -> list:
     if isinstance(w, Constant):
         return [_coefficient(v, ring) for v in w.values]
-    if isinstance(w, Input):
-        return [_coefficient(v, ring) for v in given[w.key]]
     if isinstance(w, Linear):
         bias = None if w.bias is None else [_coefficient(b, ring) for b in w.bias]
         return _combine(w, value, bias, ring, circuit)

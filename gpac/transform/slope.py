@@ -39,6 +39,12 @@ def _reciprocal_sqrt(x: Wire) -> Wire:
     return linear([(-HALF, product(product(root, root), root))])
 
 
+def _cube(last: str, x: Wire, width: Fraction) -> Wire:
+    """The square of the cosine times another function of the circle."""
+    cosine = _held("circle_cosine", x, width)
+    return product(product(cosine, cosine), _held(last, x, width))
+
+
 SLOPES: dict[str, Callable[..., Wire]] = {
     "identity": lambda x: constant([1] * x.size),
     "exp": lambda x: _held("exp", x),
@@ -51,6 +57,10 @@ SLOPES: dict[str, Callable[..., Wire]] = {
     "arctan": lambda x: _held("reciprocal", linear([(1, product(x, x))], 1)),
     "reciprocal": _reciprocal,
     "reciprocal_sqrt": _reciprocal_sqrt,
+    "softplus": lambda x: linear([(HALF, _held("tanh", linear([(HALF, x)])))], HALF),
+    "bell_area": lambda x, factor: _held("exp", linear([(-factor, product(x, x))])),
     "sech_squared": lambda x: linear([(-2, product(_held("tanh", x), _held("sech_squared", x)))]),
+    "circle_sine": lambda x, width: linear([(1 / width, _cube("circle_cosine", x, width))]),
+    "circle_cosine": lambda x, width: linear([(-1 / width, _cube("circle_sine", x, width))]),
     "power": lambda x, exponent: linear([(exponent, _held("power", x, exponent - 1))]),
 }

@@ -108,8 +108,8 @@ def _of_circuit(circuit: Circuit, names: Sequence[str], labels: Sequence[str]) -
 
 
 def _program(program: Program) -> Program:
-    """What the program says of itself, but for its limit, which the derivatives do not share."""
-    return replace(program, claim="exact", limit=None)
+    """What the program says of itself, but for its limit and its delta, which the derivatives do not share."""
+    return replace(program, claim="exact", limit=None, delta=None, near=None)
 
 
 class _Rules:

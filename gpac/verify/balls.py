@@ -109,7 +109,7 @@ class BallSeries:
     def _combine(self, wire: Linear, entries: list[int], c: Values, k: int) -> list[Ball]:
         total = [to_arb(wire.bias[i]) if k == 0 and wire.bias is not None else flint.arb(0) for i in entries]
         for matrix, operand in self.matrices[wire]:
-            if self.degree[operand] >= k:
+            if operand in c and self.degree[operand] >= k:  # else none of these entries reads it
                 column = [None if s is None else _at(s, k) for s in c[operand]]
                 total = [a + b for a, b in zip(total, matrix.apply(column, entries), strict=True)]
         return total

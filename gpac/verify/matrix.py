@@ -71,7 +71,7 @@ class BallMatrix:
 
 
 def _sparse_rows(matrix: Any) -> list[list[tuple[int, Ball]]]:
-    rows = []
+    matrix, rows = matrix.tocsr(), []
     for i in range(matrix.shape[0]):
         low, high = matrix.indptr[i], matrix.indptr[i + 1]
         columns, data = matrix.indices[low:high].tolist(), matrix.data[low:high].tolist()

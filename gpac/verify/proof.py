@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from ..errors import GpacError
@@ -41,7 +42,8 @@ class Proof:
     ----------
     answer : Answer
     balls : tuple of flint.arb
-        One per output entry, empty unless PROVEN.
+        One per output entry, empty unless PROVEN. Of a program that is near to what was asked for (smooth stand-ins
+        for functions with kinks), they enclose what the program computes; `original` encloses what was asked for.
     names : tuple of str
         Names of the output entries.
     reason : str
@@ -66,6 +68,21 @@ class Proof:
     steps: int = 0
     order: int = 0
     question: Question | None = None
+
+    @cached_property
+    def original(self) -> tuple[Any, ...]:
+        """Balls for the function that was asked for, where the program computes one near to it: `balls` less the
+        distance at this input. For other programs the balls themselves.
+        """
+        import flint
+
+        balls = self._proven()
+        near = None if self.question is None else self.question.system.program.near
+        if near is None or self.question is None:
+            return balls
+        differences = near.differences(dict(self.question.inputs), self.bits)
+        with flint.ctx.workprec(self.bits):
+            return tuple(b - d for b, d in zip(balls, differences, strict=True))
 
     @property
     def mid(self) -> tuple[Any, ...]:
@@ -114,6 +131,9 @@ class Proof:
             return f"{self.answer.name}: {self.answer.value} {self.reason}".strip()
         digits = min(self.digits, 60)
         rows = [f"{n} = {_shown(b, digits)}" for n, b in zip(self.names, self.balls, strict=True)]
+        if self.original is not self.balls:
+            rows += ["for the function itself that this program comes near to:"]
+            rows += [f"{n} = {_shown(b, digits)}" for n, b in zip(self.names, self.original, strict=True)]
         return "\n".join(rows)
 
     def __repr__(self) -> str:

@@ -73,7 +73,7 @@ class _Bound:
             w: [None if s is None else _norms(s, powers) for s in c[w]] for w in c
         }
         self.magnitudes = {
-            w: [(m.magnitude(), x) for m, x in series.matrices[w] if series.degree[x]]
+            w: [(m.magnitude(), x) for m, x in series.matrices[w] if series.degree[x] and x in group]
             for w in group
             if isinstance(w, Linear)
         }

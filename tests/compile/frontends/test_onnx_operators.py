@@ -218,7 +218,7 @@ BY_NUMPY = {
     "Erf": lambda x: erf(x),
     "Gelu": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
     "Gelu by tanh": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
-    "gelu by hand": lambda x: x * (1 + erf(x / float(np.float32(2**0.5)))) / 2,
+    "gelu by hand": lambda x: x * (1 + erf(x / 2**0.5)) / 2,  # recognised, whatever the file rounds sqrt(2) to
     "old Softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=(1, 2), keepdims=True),
     "InstanceNormalization": lambda x: (
         normalised(x, (2, 3)) * columns("InstanceNormalization", "s")[..., None]

@@ -89,8 +89,8 @@ def test_what_cannot_be_read_is_named(name):
 def test_bad_arguments_are_named():
     with pytest.raises(LoadError, match=r"expected a torch.nn.Module and an example tensor, got function and list"):
         from_torch(lambda x: x, [1])
-    with pytest.raises(LoadError, match=r"expected an input of floats, got torch.int64"):
-        from_torch(nn.Embedding(3, 2), torch.zeros(1, 2, dtype=torch.int64))
+    with pytest.raises(LoadError, match=r"expected one input of floats, and others of integers, got \['torch.float32'"):
+        from_torch(nn.Bilinear(2, 2, 1), (torch.zeros(1, 2), torch.zeros(1, 2)))
     module = nn.Linear(2, 1)
     module.weight.data[0, 1] = float("nan")
     with pytest.raises((LoadError, NumberError), match="nan"):

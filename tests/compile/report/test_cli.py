@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compile import Activation, Network, Tanh, dense
 from compile.cli import main
-from compile.report.run import _obstacle
+from compile.report.run import SCHEMES, _obstacle
 
 ROOT = Path(__file__).parents[3]
 RING = ROOT / "examples" / "networks" / "ring_tanh_2_3_1.onnx"
@@ -195,6 +195,32 @@ def test_a_graph_with_branches_gets_its_page(tmp_path):
     for scheme in data["schemes"].values():
         assert scheme["largest_difference_to_forward"] < 1e-11
         assert scheme["proof"]["answer"] == "PROVEN" and scheme["proof"]["meets_direct_evaluation"] is True
+
+
+def test_a_network_with_kinks_is_reported_within_delta(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("compile.report.run.SMALL", 0)  # the cost of bits is measured on other networks
+    monkeypatch.delitem(SCHEMES, "homotopy")
+    file = model(tmp_path, "Relu", np.array([[1.0, -0.5], [0.25, 2.0]], dtype=np.float32))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (20, 2)))
+    options = ["--inputs", str(tmp_path / "x.npy"), "--digits", "5", "--out", str(tmp_path / "out")]
+    assert main(["report", str(file), "--smooth", "1/4", *options]) == 0
+    assert "Functions with kinks are replaced by analytic ones within 0.25 of them" in capsys.readouterr().out
+    data = json.loads((tmp_path / "out" / "net.json").read_text())
+    near = data["smooth"]
+    assert near["delta"] == "1/4" and near["inputs_judged"] == 20
+    assert 0.05 < near["largest_difference_seen"] <= near["largest_proven_bound"] * (1 + 1e-12)
+    assert near["largest_proven_bound"] <= near["bound_for_all_inputs"] <= 0.2500001
+    assert len(near["network_itself_at_first_input"]) == 2
+    assert {s["claim"] for s in data["schemes"].values()} == {"within", "limit"}
+    page = (tmp_path / "out" / "net.html").read_text()
+    assert "the network itself, with kinks" in page and "smooth network's exact output" in page
+
+
+def test_what_smooth_cannot_be_is_said(tmp_path, capsys):
+    file = model(tmp_path, "Relu")
+    assert "give smooth=delta" in refused(capsys, file, "--out", tmp_path / "out")
+    assert "a rational number of at least 0" in refused(capsys, file, "--smooth", "-1", "--out", tmp_path / "out")
+    assert "expected smooth to be positive" in refused(capsys, file, "--smooth", "0", "--out", tmp_path / "out")
 
 
 def test_a_scheme_that_cannot_run_is_left_out_with_the_reason():

@@ -1,0 +1,198 @@
+"""Networks in JSON, the format of this project: readable, exact, versioned.
+
+    {
+      "format": "gpac network",
+      "version": 1,
+      "name": "ring",
+      "input": [2],
+      "layers": [
+        {"layer": "dense", "weight": [[1.5, -0.25], [0.1, 2.0]], "bias": [0.0, "1/3"]},
+        {"layer": "tanh"},
+        {"layer": "add", "of": [1, 2]}
+      ]
+    }
+
+"input" is the shape of one input; the last layer is the output. Layers are described in
+`compile.frontends.json_reading`, numbers in `compile.frontends.json_numbers`: a decimal is the nearest float64, a text
+such as "1/3" or "sqrt(2)" the exact number. What `save` writes are affine maps, activations, products, softmaxes and
+maxima on flat vectors; `load` reads all other layers too. Nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compile.activations import Smooth
+from compile.build import as_network
+from compile.frontends.json_numbers import (
+    exact_to_json,
+    integers_to_json,
+    matrix_to_json,
+    numbers_to_json,
+    shown,
+)
+from compile.frontends.json_reading import Tensors, add_layer
+from compile.network import Network, Node
+from compile.operations import Activation, Affine, Maximum, Multiply, Softmax
+from compile.value import network_input
+from gpac.errors import GpacError, LoadError, NumberError, ShapeError
+from gpac.files import replace_file
+
+FORMAT, VERSION = "gpac network", 1
+MOST_BRACKETS = 2**20
+"""Lists and objects in one file; each costs far more memory than its letters."""
+DEEPEST = 16
+"""Levels of lists and objects; a good file has eight."""
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network as JSON, every number exactly.
+
+    Parameters
+    ----------
+    path : path of a file that ends in .json
+        It is replaced at once, or left as it was.
+
+    Raises
+    ------
+    LoadError
+        If the name does not end in .json.
+    GpacError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        raise LoadError(f"expected a name that ends in .json, got {path.name!r}; load tells formats by their suffix")
+    replace_file(path, _document(network))
+
+
+def _document(network: Network) -> str:
+    """One line per layer."""
+    shape = network.input_shape if network.input_shape is not None else (network.size,)
+    head = {"format": FORMAT, "version": VERSION, "name": network.name, "input": list(shape)}
+    lines = [json.dumps(_described(node, k), allow_nan=False) for k, node in enumerate(network.nodes, 1)]
+    begin = ",\n  ".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
+    return f'{{\n  {begin},\n  "layers": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
+
+
+def _described(node: Node, number: int) -> dict[str, Any]:
+    operation = node.operation
+    entry: dict[str, Any] = {"layer": operation.name}
+    if node.inputs != (number - 1,):
+        entry["of"] = list(node.inputs)
+    if isinstance(operation, Affine):
+        return entry | _affine(operation)
+    if isinstance(operation, Maximum):
+        kept = {"groups": integers_to_json(operation.groups.labels)}
+        return entry | kept | {"within": exact_to_json(operation.delta)}
+    if isinstance(operation, Activation) and isinstance(operation.parameter, Smooth):
+        names = {"clip": ("low", "high"), "elu": ("factor", "a", "b")}.get(operation.name, ())
+        numbers = zip(names, map(exact_to_json, operation.parameter.numbers), strict=True)
+        return entry | dict(numbers) | {"within": exact_to_json(operation.parameter.delta)}
+    if isinstance(operation, Activation):
+        return entry if operation.parameter is None else entry | {"parameter": exact_to_json(operation.parameter)}
+    if isinstance(operation, Multiply):
+        if operation.einsum is None:
+            return entry
+        words, left, right = operation.einsum
+        return entry | {"einsum": words, "shapes": [list(left), list(right)]}
+    assert isinstance(operation, Softmax)
+    return entry | {"groups": integers_to_json(operation.groups.labels)}
+
+
+def _affine(operation: Affine) -> dict[str, Any]:
+    plain = len(operation.bias) == 1 and not operation.bias.any()
+    bias = {} if plain else {"bias": numbers_to_json(operation.bias)}
+    return {"matrices": [matrix_to_json(m) for m in operation.matrices]} | bias
+
+
+def read_json(path: Path) -> Network:
+    """The network in a JSON file.
+
+    Raises
+    ------
+    LoadError
+        If the file is no such JSON; the message names the layer and the parameter.
+    NumberError
+        If a number is NaN or infinite.
+    """
+    document = parse_json(path.read_bytes())
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise LoadError(f'expected an object with "format": "{FORMAT}", got {shown(document)}')
+    if document.get("version") != VERSION:
+        raise LoadError(f"expected version {VERSION} of the format, got {shown(document.get('version'))}")
+    plain = {key: value for key, value in document.items() if key not in ("format", "version")}
+    return declared(plain, None, path.stem)
+
+
+def declared(architecture: Any, tensors: Tensors | None, name: str) -> Network:
+    """The network of an object with "input" and "layers"; texts in the places of weights go to `tensors`."""
+    if not isinstance(architecture, dict) or not {"input", "layers"} <= set(architecture) <= {
+        "input",
+        "layers",
+        "name",
+    }:
+        found = list(architecture)[:8] if isinstance(architecture, dict) else shown(architecture)
+        raise LoadError(f'expected an object with "input" and "layers" (and perhaps a "name"), got {found}')
+    shape, layers = architecture["input"], architecture["layers"]
+    if not isinstance(shape, (list, tuple)) or not all(type(n) is int and n > 0 for n in shape):
+        raise LoadError(f'expected the sizes of one input as "input", got {shown(shape)}')
+    if not isinstance(layers, (list, tuple)) or not layers:
+        raise LoadError(f'expected a list of layers as "layers", got {shown(layers)}')
+    known: dict[Any, Any] = {0: network_input(shape)}
+    for number, entry in enumerate(layers, 1):
+        title = entry.get("layer") if isinstance(entry, dict) else None
+        try:
+            known[number] = add_layer(entry, known, tensors)
+        except (GpacError, ValueError, TypeError, LookupError) as error:
+            kind = NumberError if isinstance(error, NumberError) else LoadError
+            raise kind(f"layer {number} of {len(layers)}, {shown(title)}: {error}") from None
+        if "name" in entry:
+            if not isinstance(entry["name"], str) or entry["name"] in known:
+                raise LoadError(f"layer {number}: expected a name that no other layer has, got {shown(entry['name'])}")
+            known[entry["name"]] = known[number]
+    given = architecture.get("name", name)
+    try:
+        return as_network(known[len(layers)], given if isinstance(given, str) else name, shape)
+    except ShapeError:
+        raise LoadError("its last layer does not depend on its input") from None
+
+
+def parse_json(data: bytes) -> Any:
+    """The document as nested dicts, lists, numbers and texts, each key once."""
+    if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
+        raise LoadError(f"expected at most {MOST_BRACKETS} lists and objects; write large arrays in base64")
+    _check_depth(data)
+    try:
+        return json.loads(data, object_pairs_hook=_once, parse_constant=_not_finite)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LoadError(f"it is not valid JSON: {error}") from None
+
+
+def _check_depth(data: bytes) -> None:
+    """The parser recurses; brackets within texts only make this check stricter."""
+    letters = np.frombuffer(data, dtype=np.uint8)
+    opening = (letters == ord("[")) | (letters == ord("{"))
+    closing = (letters == ord("]")) | (letters == ord("}"))
+    steps = opening.astype(np.int8)
+    steps[closing] = -1
+    if len(steps) and int(np.cumsum(steps[steps != 0], dtype=np.int32).max(initial=0)) > DEEPEST:
+        raise LoadError(f"it is nested more than {DEEPEST} levels deep")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise LoadError(f"the key {shown(next(k for k in keys if keys.count(k) > 1))} is given twice")
+    return found
+
+
+def _not_finite(text: str) -> Callable[..., Any]:
+    raise NumberError(f"expected finite numbers, got {text}")

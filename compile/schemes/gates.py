@@ -1,0 +1,84 @@
+"""A clock of gates: positive functions of time, one per layer, that open one after the other, round after round.
+
+With c = cos(w t), s = sin(w t) and a period 2 pi / w close to L + 1, the gate of layer l = 1, ..., L is
+
+    gamma_l = g_l exp(k (a_l (c - 1) + b_l s)),   (a_l, b_l) near (cos(w l), sin(w l)),  g_l near exp(k (a_l - 1)),
+
+largest near t = l. All numbers are rational; gamma_l obeys d gamma_l = k gamma_l (a_l dc + b_l ds). Source: Branicky,
+Theor. Comput. Sci. 138 (1995); any nonnegative gates would do, these make the layers settle one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gpac.exact import to_arb
+from gpac.functions import sin_cos
+from gpac.wire import Wire, integral, linear, time, wire
+
+from .bound import BITS
+
+ABOVE_TWO_PI = Fraction(710, 113)
+GRID = 2.0**-20
+
+
+@dataclass(frozen=True)
+class Gates:
+    """`count` gates of sharpness k."""
+
+    count: int
+    sharpness: Fraction
+
+    @property
+    def frequency(self) -> Fraction:
+        """w: a little less than 2 pi / (count + 1)."""
+        return Fraction(25, 4) / (self.count + 1)
+
+    @property
+    def longest_period(self) -> Fraction:
+        """Upper bound on 2 pi / w."""
+        return ABOVE_TWO_PI / self.frequency
+
+    @cached_property
+    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """(a_l) and (b_l), multiples of 2**-20, (count,) each."""
+        angles = float(self.frequency) * np.arange(1, self.count + 1)
+        return np.round(np.cos(angles) / GRID) * GRID, np.round(np.sin(angles) / GRID) * GRID
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(g_l), doubles."""
+        return np.exp(float(self.sharpness) * (self.directions[0] - 1))
+
+    def wires(self) -> list[Wire]:
+        """The gates, made of one oscillator and one vector of integrators."""
+        s, c = sin_cos(linear([(self.frequency, time())]))
+        a, b = (np.array([self.sharpness * Fraction(v) for v in side.tolist()]) for side in self.directions)
+        exponent = linear([(a, c), (b, s)])
+        loop = wire("gates", self.count)
+        gates = loop.define(integral(loop, exponent, self.starts, name="gates", signs="+"))
+        return [linear([(np.eye(self.count)[k : k + 1], gates)]) for k in range(self.count)]
+
+    @cached_property
+    def areas(self) -> tuple[Any, ...]:
+        """Balls around the integral of gamma_l over its slot, from l - 1/2 to l + 1/2."""
+        import flint
+
+        with flint.ctx.workprec(BITS):
+            return tuple(self._area(k).real for k in range(self.count))
+
+    def _area(self, k: int) -> Any:
+        import flint
+
+        (a, b), w = (to_arb(float(side[k])) for side in self.directions), to_arb(self.frequency)
+        sharpness, start = to_arb(self.sharpness), to_arb(float(self.starts[k]))
+
+        def gate(t: Any, _: Any) -> Any:
+            return start * (sharpness * (a * ((w * t).cos() - 1) + b * (w * t).sin())).exp()
+
+        return flint.acb.integral(gate, flint.acb(k) + 0.5, flint.acb(k) + 1.5)

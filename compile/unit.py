@@ -1,0 +1,40 @@
+"""Nodes of a network in the making: frozen, compared by identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpac.errors import ShapeError
+
+from .operations import Matrix, Operation
+
+LARGEST_VALUE = 2**24
+"""Numbers in one value; an image of 2000 x 2000 in colour fits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """A node in the making: an operation on other units, or the network's input (no operation).
+
+    `index` is set where entry i is entry index[i] of the one operand.
+    """
+
+    size: int
+    operation: Operation | None = None
+    operands: tuple[Unit, ...] = ()
+    index: np.ndarray | None = None
+
+
+def unit_of(operation: Operation, *operands: Unit) -> Unit:
+    """An operation on units, sizes checked."""
+    size = operation.width([u.size for u in operands])
+    if size > LARGEST_VALUE:
+        raise ShapeError(f"expected values of at most {LARGEST_VALUE} numbers, got {size}")
+    return Unit(size, operation, operands)
+
+
+def is_one(matrix: Matrix) -> bool:
+    """Whether a matrix is the number 1."""
+    return not hasattr(matrix, "tocsr") and matrix.ndim == 0 and matrix == 1
