@@ -15,7 +15,7 @@ from gpac.exact import to_arb, to_floats
 
 from .activations import RULES
 from .network import Network
-from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from .operations import Activation, Affine, Matrix, Maximum, Multiply, Operation, Softmax
 
 BITS = 64
 SLACK = 1e-9
@@ -59,6 +59,8 @@ def _after(operation: Operation, operands: list[Range], width: int, n: int) -> R
     (z,) = operands
     if isinstance(operation, Softmax):
         return _softmax(operation, z)
+    if isinstance(operation, Maximum):
+        return _maximum(operation, z)
     return _activation(operation, z)
 
 
@@ -125,6 +127,14 @@ def weighted_rows(matrix: Matrix, weights: np.ndarray) -> np.ndarray:
     """sum over j of |a_ij| weights_j for every row i of a matrix in any of its forms."""
     positive, negative = _parts(matrix)
     return (_times(positive, weights[:, None]) - _times(negative, weights[:, None]))[:, 0]
+
+
+def _maximum(operation: Maximum, z: Range) -> Range:
+    """The largest of a group moves no more than the one of its entries that moves most."""
+    members = operation.groups.members
+    steep = np.array([z.steepness[m].max(axis=0) for m in members])
+    size = np.array([z.size[m].max() for m in members]) + float(operation.delta) * (1 + SLACK)
+    return Range(size, -steep, steep)
 
 
 def _parts(matrix: Matrix) -> tuple[Any, Any]:

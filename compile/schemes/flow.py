@@ -10,7 +10,7 @@ that jump with them are run again; those whose argument has not changed go on (i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..field import Field, as_field, clock
 from ..network import Network
 from ..operations import Affine, Softmax
 from ..value import selection
+from .flow_distance import stated_flow
 from .stages import Known, driven, stages
 
 
@@ -89,12 +90,12 @@ def flow(
         h = inputs("h", size)
     if readout is not None and _active(readout):
         phases += stages(readout, h, "readout_", Known(), end="y")[0]
-    horizon = sum((phase.duration for phase in phases), Fraction(0))
+    program = Program("flow", "exact", sum((phase.duration for phase in phases), Fraction(0)))
+    program = stated_flow(program, [(piece.right, piece.duration) for piece in pieces], start, readout)
     if len(phases) == 1:
         (phase,) = phases
-        claims = Program("flow", "exact", horizon, invariants=phase.circuit.program.invariants)
-        return Circuit(phase.circuit.outputs, claims)
-    return Schedule(tuple(phases), Program("flow", "exact", horizon))
+        return Circuit(phase.circuit.outputs, replace(program, invariants=phase.circuit.program.invariants))
+    return Schedule(tuple(phases), program)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,11 +59,10 @@ def stages(network: Network, argument: Wire, tag: str, known: Known, end: str = 
     for number in sorted({layer[k] for k in missing}):
         last = bool(end) and number == max(layer[k] for k in missing)
         here = [k for k in missing if layer[k] == number]
-        live, outputs, invariants = _stage(network, here, values, tag, known)
+        live, outputs, program = _stage(network, here, values, tag, known)
         if last:
             outputs = {end: live[len(network.nodes)]}
         values |= {k: known.activations[k].value for k in here}
-        program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants))
         phases.append(Phase(Circuit(outputs, program), Fraction(1)))
     _fill(network, values, Continued(known.constants))
     return phases, values[len(network.nodes)]
@@ -71,8 +70,8 @@ def stages(network: Network, argument: Wire, tag: str, known: Known, end: str = 
 
 def _stage(
     network: Network, here: list[int], values: dict[int, Wire], tag: str, known: Known
-) -> tuple[dict[int, Wire], dict[str, Wire], list[Invariant]]:
-    """Activations of one layer: all values while they move, what is handed on, and what stays constant."""
+) -> tuple[dict[int, Wire], dict[str, Wire], Program]:
+    """Activations of one layer: all values while they move, what is handed on, and what the phase says of itself."""
     t = time()
     ramp = Ramp(t)
     live = dict(values)
@@ -98,7 +97,8 @@ def _stage(
         name = f"constant{len(known.constants)}"
         known.constants[expression] = inputs(name, 1, "+")
         outputs[name] = ramp.made[expression]
-    return live, outputs, invariants
+    program = Program("sequential", horizon=Fraction(1), invariants=tuple(invariants), constants=ramp.constants)
+    return live, outputs, program
 
 
 @dataclass(frozen=True, eq=False)
