@@ -15,6 +15,7 @@ from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
 
 if TYPE_CHECKING:
+    from .bounds import Certification, certify
     from .complexity import Measurement, measure
     from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
@@ -29,12 +30,15 @@ _LATER = {
     "prove": "verify",
     "Proof": "verify",
     "reference": "verify",
+    "certify": "bounds",
+    "Certification": "bounds",
     "measure": "complexity",
     "Measurement": "complexity",
 }
 
 __all__ = [
     "PIVP",
+    "Certification",
     "Circuit",
     "CircuitError",
     "Event",
@@ -52,6 +56,7 @@ __all__ = [
     "Status",
     "WorkerError",
     "bilinear",
+    "certify",
     "constant",
     "declared",
     "inputs",
