@@ -9,7 +9,9 @@ from .balls import enclose_forward
 from .frontends import from_torch, load
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
+from .robust import Robustness, Verdict, robust
 from .schemes import homotopy, relaxation, sequential
+from .zonotope import enclose_box
 
 __all__ = [
     "Activation",
@@ -17,16 +19,20 @@ __all__ = [
     "Multiply",
     "Network",
     "Node",
+    "Robustness",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Verdict",
     "dense",
+    "enclose_box",
     "enclose_forward",
     "forward",
     "from_torch",
     "homotopy",
     "load",
     "relaxation",
+    "robust",
     "scale",
     "sequential",
 ]
