@@ -18,7 +18,7 @@ from ..solver.task import Limits
 from .models import TINY, UP, Array
 from .phase import Course, Interval, nearest_double
 
-PIECE = 2**21
+PIECE = 2**22
 """Coefficients of a piece of the batch: so many are made and looked at together."""
 ROWS = 80
 """Steps that a trajectory is guessed to take."""

@@ -22,8 +22,8 @@ Sizes = dict[Wire, Array]
 
 
 def reach_by_comparison(units: Units, steps: Steps, jump: Jumps, offsets: Array, start: Array, tube: float) -> Reached:
-    """All trajectories (B) from start errors (B, dim) to the end; see `chain.reach`."""
-    size, held, counts = start.copy(), np.isfinite(start).all(axis=1), np.diff(offsets)
+    """All trajectories from start errors (dim, B) to the end; see `chain.reach`."""
+    size, held, counts = start.copy(), np.isfinite(start).all(axis=0), np.diff(offsets)
     with np.errstate(all="ignore"):
         for k in range(int(counts.max(initial=0))):
             some = np.flatnonzero(counts > k)
@@ -31,11 +31,11 @@ def reach_by_comparison(units: Units, steps: Steps, jump: Jumps, offsets: Array,
             now = steps.at(row)
             radius = tube * np.maximum(np.abs(now.c).sum(axis=0).max(axis=0), 1e-280)
             growth = _Growth(units, now, radius)
-            sup = growth.exponential(((size[some] + defects(units, now).T) * UP).T)
+            sup = growth.exponential((size[:, some] + defects(units, now)) * UP)
             held[some] &= (sup < radius).all(axis=0)
-            size[some] = (sup.T + np.abs(jump.value[row]) + jump.off[row]) * UP
-    held &= np.isfinite(size).all(axis=1)
-    return Reached(np.zeros(size.shape), np.where(held[:, None], size, np.inf), held, ~held)
+            size[:, some] = (sup + np.abs(jump.value[:, row]) + jump.off[:, row]) * UP
+    held &= np.isfinite(size).all(axis=0)
+    return Reached(np.zeros(size.shape), np.where(held, size, np.inf), held, ~held)
 
 
 class _Growth:

@@ -81,18 +81,24 @@ def multiply(a: Model, b: Model, orders: int) -> Model:
     """The product, entry by entry, by at most `orders` coefficients."""
     if len(a.c) > len(b.c):
         a, b = b, a
+    if len(a.c) == 1:
+        return _scaled(a, b.cut(orders))
     count = min(len(a.c) + len(b.c) - 1, orders)
     out = np.zeros((count, *np.broadcast_shapes(a.c.shape[1:], b.c.shape[1:])))
     for j, factor in enumerate(a.c[:count]):
         span = min(len(b.c), count - j)
         out[j : j + span] += factor * b.c[:span]
-    rounding = a.norm * b.norm
-    if len(a.c) > 1:
-        rounding = rounding + a.weight * b.norm + a.norm * b.weight
+    rounding = a.norm * b.norm + a.weight * b.norm + a.norm * b.weight
     error = UNIT * rounding + a.error * b.norm + b.error * (a.norm + a.error) + TINY
     if len(a.c) + len(b.c) - 1 > count:
         error = error + tail(np.abs(a.c), np.abs(b.c), count)
     return Model(out, error * UP)
+
+
+def _scaled(a: Model, b: Model) -> Model:
+    """The product with something constant."""
+    error = UNIT * (a.norm * b.norm) + a.error * b.norm + b.error * (a.norm + a.error) + TINY
+    return Model(a.c * b.c, error * UP)
 
 
 def tail(a: Array, b: Array, count: int) -> Array:

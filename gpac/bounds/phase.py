@@ -32,7 +32,7 @@ LARGE_ATTEMPTS = ((2.0**-20, 0), (2.0**-8, 0), (2.0**-20, 14))
 FEW = 24
 MOST_DENSE = 96
 """States up to which matrices are made for every step at all."""
-BLOCK = 2**18
+BLOCK = 2**21
 """Doubles that one set of models of all units should have at most: so many stay in a cache."""
 
 
@@ -149,19 +149,19 @@ class Course:
         """Bounds from polynomials: `ends` (B,) are doubles, the exact end times are within `late` of them."""
         count = len(ends)
         reasons = np.array([_stopped(r, t) for r, t in zip(skeleton.reached, skeleton.t, strict=True)], dtype=object)
-        shift, radius = np.zeros((2, count, self.circuit.dim))
+        shift, radius = np.zeros((2, self.circuit.dim, count))
         radius[...] = np.inf
         end = np.zeros(radius.shape)
         todo = np.flatnonzero(skeleton.reached)
         for tube, slopes in self._attempts:
             given = {n: x.where(todo) for n, x in inputs.items()}
-            part, end[todo] = self._reach(skeleton.where(todo), given, ends[todo], late[todo], tube, slopes)
-            better = part.radius.sum(axis=1) < radius[todo].sum(axis=1)
-            shift[todo[better]], radius[todo[better]] = part.shift[better], part.radius[better]
+            part, end[:, todo] = self._reach(skeleton.where(todo), given, ends[todo], late[todo], tube, slopes)
+            better = part.radius.sum(axis=0) < radius[:, todo].sum(axis=0)
+            shift[:, todo[better]], radius[:, todo[better]] = part.shift[:, better], part.radius[:, better]
             todo = todo[part.loose | ~part.held]
             if not len(todo):
                 break
-        lost = skeleton.reached & ~np.isfinite(radius).all(axis=1)
+        lost = skeleton.reached & ~np.isfinite(radius).all(axis=0)
         reasons[lost] = "the bound on the error grew beyond what its derivation allows"
         return Ends(self._readings(end, shift, radius, inputs, ends, late), reasons)
 
@@ -172,12 +172,12 @@ class Course:
         steps = _steps(skeleton, inputs, ends, late)
         begin = self._at_start(inputs, len(ends))
         start = (np.abs(begin.mid - skeleton.start.T) * (1 + 2 * UNIT) + begin.off) * UP
-        jump = jumps(steps.c, skeleton.offsets, skeleton.start)
+        jump = jumps(steps.c, skeleton.offsets, skeleton.start.T)
         if not self.circuit.dim or not len(steps.begin):
             held = np.isfinite(start).all(axis=0)
-            return Reached(0.0 * start.T, start.T, held, ~held), jump.end
+            return Reached(0.0 * start, start, held, ~held), jump.end
         if not slopes:
-            return reach_by_comparison(self.units, steps, jump, skeleton.offsets, start.T, tube), jump.end
+            return reach_by_comparison(self.units, steps, jump, skeleton.offsets, start, tube), jump.end
         width = self.circuit.dim + sum(w.size for w in self.units.driving)
         size = max(1, BLOCK // (width * (len(steps.c) + slopes * self.circuit.dim)))
         with np.errstate(all="ignore"):
@@ -185,7 +185,7 @@ class Course:
                 local(self.units, steps.at(slice(low, low + size)), tube, slopes)
                 for low in range(0, len(steps.begin), size)
             ]
-        return reach(Local.joined(blocks), jump, skeleton.offsets, start.T), jump.end
+        return reach(Local.joined(blocks), jump, skeleton.offsets, start), jump.end
 
     def _readings(
         self,
@@ -201,7 +201,7 @@ class Course:
         off = (radius + UNIT * np.abs(middle) * 2) * UP
         state, at = Models(), 0
         for w in self.circuit.integrals:
-            state[w] = Model(middle[None, :, at : at + w.size].transpose(0, 2, 1), off[:, at : at + w.size].T)
+            state[w] = Model(middle[None, at : at + w.size], off[at : at + w.size])
             at += w.size
         given = {n: Model(x.mid[None], x.off) for n, x in inputs.items()}
         t = Model(ends[None, None], late[None])

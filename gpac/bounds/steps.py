@@ -51,19 +51,19 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """What holds on each step; rows lead.
+    """What holds on each step.
 
     Attributes
     ----------
     tube : (rows,)
         All of this holds while every entry of e stays below it.
-    defect : (rows, dim)
+    defect : (dim, rows)
         Bound on the integral of |d|.
-    weights : (rows, dim), growth : (rows,)
+    weights : (dim, rows), growth : (rows,)
         The largest |e_i| / weights_i is at most growth times what it was, plus the sum of defect / weights.
-    across : (rows, dim, dim)
+    across : (dim, dim, rows)
         A.
-    pushed, sticky, missed : (rows, dim, dim)
+    pushed, sticky, missed : (dim, dim, rows)
         |z(1) - z(0)| is at most pushed @ defect + sticky @ sup |e|; missed bounds |1 - A U(1)|.
     """
 
@@ -79,7 +79,7 @@ class Local:
     @staticmethod
     def joined(parts: list[Local]) -> Local:
         """Blocks of rows as one."""
-        return Local(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Local)))
+        return Local(*(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Local)))
 
 
 def state_models(units: Units, steps: Steps, error: Array | float = 0.0) -> Models:
@@ -103,7 +103,7 @@ def local(units: Units, steps: Steps, tube: float, slopes: int) -> Local:
     values = units.values(around, steps.inputs, time, slopes, units.driving)
     jacobian = units.gradients(values, units.rates(values, step, slopes), slopes)
     weights, growth = _growth(jacobian)
-    return Local(radius, defects(units, steps).T, weights, growth, *_transfer(jacobian, slopes))
+    return Local(radius, defects(units, steps), weights, growth, *_transfer(jacobian, slopes))
 
 
 def defects(units: Units, steps: Steps) -> Array:
@@ -135,7 +135,7 @@ def _defect(p: Model, rate: Model) -> Array:
 
 
 def _growth(jacobian: Model) -> tuple[Array, Array]:
-    """Weights (rows, n), and exp of the logarithmic norm in the weighted maximum norm (rows,).
+    """Weights (n, rows), and exp of the logarithmic norm in the weighted maximum norm (rows,).
 
     The weights are near the Perron vector of |J|, for which this norm is the smallest.
     """
@@ -144,17 +144,17 @@ def _growth(jacobian: Model) -> tuple[Array, Array]:
     upper = own[0] + np.maximum(own[1:], 0).sum(axis=0) + jacobian.error[i, i] + 4 * len(own) * UNIT * size[i, i]
     weights = np.ones(size.shape[1:])
     for _ in range(4):
-        weights = weights + _image(size, weights)
+        weights = weights + image(size, weights)
         weights = np.maximum(weights / weights.max(axis=0), 2.0**-20)
     weights = np.where(np.isfinite(weights), weights, 1.0)
     beside = size.copy()
     beside[i, i] = 0
-    rate = (upper + _image(beside, weights) / weights * UP).max(axis=0)
-    return weights.T, np.exp(np.maximum(rate, 0) * UP + 2.0**-40) * (1 + 2.0**-40)
+    rate = (upper + image(beside, weights) / weights * UP).max(axis=0)
+    return weights, np.exp(np.maximum(rate, 0) * UP + 2.0**-40) * (1 + 2.0**-40)
 
 
 def _transfer(jacobian: Model, slopes: int) -> tuple[Array, Array, Array, Array]:
-    """A, and the bounds pushed, sticky and missed (rows leading)."""
+    """A, and the bounds pushed, sticky and missed."""
     j, n = jacobian.c, jacobian.c.shape[1]
     unit = np.eye(n)[:, :, None]
     u = np.zeros((slopes, *j.shape[1:]))
@@ -164,14 +164,14 @@ def _transfer(jacobian: Model, slopes: int) -> tuple[Array, Array, Array, Array]
         u[k] = -_products(u[low:k], j[k - 1 - low :: -1][: k - low]) / k
     size = np.abs(u)
     norm, weight = size.sum(axis=0) * UP, np.tensordot(np.arange(slopes, dtype=float), size, 1) * UP
-    rounding = UNIT * (slopes * n + slopes + 3) * (weight + _product(norm, jacobian.norm) * UP)
+    rounding = UNIT * (slopes * n + slopes + 3) * (weight + product(norm, jacobian.norm) * UP)
     left = _product_tail(size, np.abs(j), slopes - 1)  # orders of U' + U J that do not vanish by construction
-    sticky = (left + rounding + _product(norm, jacobian.error) + TINY) * UP
+    sticky = (left + rounding + product(norm, jacobian.error) + TINY) * UP
     end = u.sum(axis=0)
     across = _inverse(end)
-    inner = np.abs(unit - _product(across, end))
-    missed = (inner + UNIT * (2 * n + 2 * slopes + 2) * (unit + _product(np.abs(across), norm)) + TINY) * UP
-    return tuple(np.ascontiguousarray(np.moveaxis(m, -1, 0)) for m in (across, norm, sticky, missed))  # type: ignore
+    inner = np.abs(unit - product(across, end))
+    missed = (inner + UNIT * (2 * n + 2 * slopes + 2) * (unit + product(np.abs(across), norm)) + TINY) * UP
+    return across, norm, sticky, missed
 
 
 def _product_tail(a: Array, b: Array, count: int) -> Array:
@@ -181,7 +181,7 @@ def _product_tail(a: Array, b: Array, count: int) -> Array:
     return _products(a[first:], later[[max(0, count - j) for j in range(first, len(a))]])
 
 
-def _product(a: Array, b: Array) -> Array:
+def product(a: Array, b: Array) -> Array:
     """Matrix products (n, n, rows), row by row."""
     return _products(a[None], b[None])
 
@@ -194,7 +194,7 @@ def _products(a: Array, b: Array) -> Array:
     return np.matmul(*rows_first).sum(axis=0).transpose(1, 2, 0)
 
 
-def _image(matrices: Array, vectors: Array) -> Array:
+def image(matrices: Array, vectors: Array) -> Array:
     """Matrices (n, n, rows) times vectors (n, rows)."""
     return np.einsum("ikr,kr->ir", matrices, vectors)
 

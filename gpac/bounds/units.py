@@ -184,7 +184,8 @@ class Units:
             if not isinstance(w, Integral):
                 found[w] = self._value(w, found, inputs, Model(np.zeros((1, 1, 1)), 0.0), 1)
             elif isinstance(w.initial, Start):
-                found[w] = _elementary(w.initial, found[source(w.initial.wire)])
+                x = found[source(w.initial.wire)]
+                found[w] = x if w.initial.function == "identity" else _elementary(w.initial, x)
             else:
                 values, off = nearest(w.initial)
                 found[w] = Model(values[None, :, None], off[:, None])
