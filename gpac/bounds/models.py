@@ -192,7 +192,7 @@ def nearest(exact: Any) -> tuple[Array, Array]:
     """Doubles next to exact numbers, and bounds on their distance."""
     from fractions import Fraction
 
-    from ..exact import to_arb, to_floats
+    from ..exact import to_floats
 
     exact = np.asarray(exact)
     values = np.array(to_floats(exact), dtype=float)
@@ -201,10 +201,21 @@ def nearest(exact: Any) -> tuple[Array, Array]:
         for index, number in np.ndenumerate(exact):
             value = Fraction(float(values[index]))
             if not isinstance(number, Fraction):
-                off[index] = above(to_arb(number) - to_arb(value))
+                off[index] = _symbol_off(number, value)
             elif number != value:
                 off[index] = float(abs(number - value)) * UP + TINY
     return values, off
+
+
+def _symbol_off(number: Any, value: Any) -> float:
+    """Bound on the distance of a symbolic constant from a fraction."""
+    import flint
+
+    from ..exact import to_arb
+    from ..verify.prover import _PRECISION
+
+    with _PRECISION, flint.ctx.workprec(120):
+        return above(to_arb(number) - to_arb(value))
 
 
 def above(ball: Any) -> float:

@@ -152,7 +152,9 @@ class Course:
         shift, radius = np.zeros((2, self.circuit.dim, count))
         radius[...] = np.inf
         end = np.zeros(radius.shape)
-        todo = np.flatnonzero(skeleton.reached)
+        whole = skeleton.reached & self._covered(skeleton, ends, late)
+        reasons[skeleton.reached & ~whole] = "the solver's polynomials do not cover the time from 0 to its end"
+        todo = np.flatnonzero(whole)
         for tube, slopes in self._attempts:
             given = {n: x.where(todo) for n, x in inputs.items()}
             part, end[:, todo] = self._reach(skeleton.where(todo), given, ends[todo], late[todo], tube, slopes)
@@ -161,17 +163,26 @@ class Course:
             todo = todo[part.loose | ~part.held]
             if not len(todo):
                 break
-        lost = skeleton.reached & ~np.isfinite(radius).all(axis=0)
+        lost = whole & ~np.isfinite(radius).all(axis=0)
         reasons[lost] = "the bound on the error grew beyond what its derivation allows"
         return Ends(self._readings(end, shift, radius, inputs, ends, late), reasons)
+
+    def _covered(self, skeleton: Skeleton, ends: Array, late: Array) -> Array:
+        """Whether the steps start at time 0; where there are none, whether there is anything to be covered."""
+        some = np.flatnonzero(np.diff(skeleton.offsets))
+        covered = (ends == 0) & (late == 0) | (self.circuit.dim == 0)
+        covered[some] = skeleton.begin[skeleton.offsets[some]] == 0
+        return covered
 
     def _reach(
         self, skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array, tube: float, slopes: int
     ) -> tuple[Reached, Array]:
         """The end of every trajectory: distance from doubles, and these."""
         steps = _steps(skeleton, inputs, ends, late)
-        begin = self._at_start(inputs, len(ends))
-        start = (np.abs(begin.mid - skeleton.start.T) * (1 + 2 * UNIT) + begin.off) * UP
+        begin, first = self._at_start(inputs, len(ends)), skeleton.start.T.copy()
+        some = np.flatnonzero(np.diff(skeleton.offsets))
+        first[:, some] = steps.c[0][:, skeleton.offsets[some]]
+        start = (np.abs(begin.mid - first) * (1 + 2 * UNIT) + begin.off) * UP
         jump = jumps(steps.c, skeleton.offsets, skeleton.start.T)
         if not self.circuit.dim or not len(steps.begin):
             held = np.isfinite(start).all(axis=0)

@@ -147,6 +147,25 @@ def test_a_coefficient_that_was_tampered_with_widens_the_bound_or_ends_it(seed, 
         assert (grown > 1e-12).any() or (out.reasons != "").any()
 
 
+def test_first_coefficients_and_times_that_were_tampered_with_are_found_out():
+    course, inputs, ends = _lorenz_course()
+    skeleton = course.skeleton(inputs, ends, Limits(10_000))
+    truth = course.bounded(skeleton, inputs, ends, np.zeros(2)).outputs
+    moved = skeleton.coefficients.copy()
+    moved[0, 0] += 1e-8  # a solution, but of another start
+    begin = skeleton.begin.copy()
+    begin[0] = -1e-3
+    late = skeleton.begin.copy()
+    late[2] += 1e-6
+    for bad in (replace(skeleton, coefficients=moved), replace(skeleton, begin=begin), replace(skeleton, begin=late)):
+        out = course.bounded(bad, inputs, ends, np.zeros(2))
+        for name, interval in out.outputs.items():
+            assert (np.abs(interval.mid - truth[name].mid) <= interval.off + truth[name].off).all()
+            assert interval.off[0, 0] > 1e-9 and interval.off[0, 1] < 1e-11
+    out = course.bounded(replace(skeleton, begin=begin), inputs, ends, np.zeros(2))
+    assert "do not cover" in out.reasons[0] and out.reasons[1] == ""
+
+
 def test_wrong_start_values_times_and_inputs_are_found_out():
     course, inputs, ends = _lorenz_course()
     skeleton = course.skeleton(inputs, ends, Limits(10_000))
