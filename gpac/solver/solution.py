@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -103,7 +103,7 @@ class Solution:
     t_low: Array | None = None
     events: Any = None
     extremes: Mapping[Any, Any] | None = None
-    question: Question | None = None
+    question: Question | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
