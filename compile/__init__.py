@@ -12,7 +12,9 @@ from .frontends import from_torch, load, save
 from .network import Network, Node, forward
 from .operations import Activation, Affine, Multiply, Sigmoid, Softmax, Tanh, dense, scale
 from .pattern import pattern
+from .robust import Robustness, Verdict, robust
 from .schemes import clocked, flow, homotopy, relaxation, sequential
+from .zonotope import enclose_box
 
 __all__ = [
     "Activation",
@@ -21,12 +23,15 @@ __all__ = [
     "Multiply",
     "Network",
     "Node",
+    "Robustness",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Verdict",
     "clocked",
     "dense",
     "distance",
+    "enclose_box",
     "enclose_forward",
     "flow",
     "forward",
@@ -35,6 +40,7 @@ __all__ = [
     "load",
     "pattern",
     "relaxation",
+    "robust",
     "save",
     "scale",
     "sequential",

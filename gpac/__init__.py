@@ -15,6 +15,7 @@ from .schedule import Phase, Schedule
 from .wire import bilinear, constant, declared, inputs, integral, linear, product, time, wire
 
 if TYPE_CHECKING:
+    from .bounds import Certification, certify
     from .complexity import Measurement, measure
     from .description import Description, describe
     from .invariants import invariant_drift, prove_invariants
@@ -35,12 +36,15 @@ _LATER = {
     "describe": "description",
     "invariant_drift": "invariants",
     "prove_invariants": "invariants",
+    "certify": "bounds",
+    "Certification": "bounds",
     "measure": "complexity",
     "Measurement": "complexity",
 }
 
 __all__ = [
     "PIVP",
+    "Certification",
     "Circuit",
     "CircuitError",
     "Description",
@@ -59,6 +63,7 @@ __all__ = [
     "Status",
     "WorkerError",
     "bilinear",
+    "certify",
     "constant",
     "declared",
     "describe",

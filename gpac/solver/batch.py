@@ -20,7 +20,7 @@ from .gather import mapped
 from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
 from .results import status_names
-from .solution import Solution, host
+from .solution import Question, Solution, host
 from .task import EPS, Limits, Settings
 
 if TYPE_CHECKING:
@@ -160,14 +160,16 @@ def solve(
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     if asked and executor is not None:
         raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
+    asked_for = Question(runnable, arrays) if precision == "double" else None
     with shown(progress) as told:
         if executor is not None and count:
             from .distribute import Job, distribute
 
             options["threads"] = threads or 1
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
-            solution = distribute(executor, todo, told)
-            return mapped(solution, lambda a: a[0]) if batch is None else solution
+            solution = replace(distribute(executor, todo, told), question=None)
+            solution = mapped(solution, lambda a: a[0]) if batch is None else solution
+            return replace(solution, question=asked_for) if grid is None else solution
         call = Call(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
             parts = run_schedule(runnable, t, arrays, count, call)
@@ -176,7 +178,7 @@ def solve(
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
         solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
-    return solution if grid is None else _on_grid(solution, grid, dense)
+    return replace(solution, question=asked_for) if grid is None else _on_grid(solution, grid, dense)
 
 
 def _with_derivatives(
@@ -190,7 +192,7 @@ def _with_derivatives(
     tol, backend, precision = options["tol"], options["backend"], options["precision"]
     plain = partial(solve, **options)
     solution, jacobian = sensitivities(system, t, inputs, initial, names, plain, tol, backend, precision)
-    return replace(solution, jacobian=jacobian)
+    return replace(solution, jacobian=jacobian, question=None)
 
 
 def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:

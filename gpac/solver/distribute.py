@@ -255,7 +255,7 @@ def _solved(system: Circuit | Schedule, t: Any, inputs: dict[str, np.ndarray], o
 
     xp = array_module(None, "cupy" if device else "numpy")
     solution = solve(system, t, {name: each_part(xp.asarray, a) for name, a in inputs.items()}, **options)
-    solution = mapped(solution, host)
+    solution = mapped(replace(solution, question=None), host)
     return solution if np.ndim(solution.t) else mapped(solution, lambda a: np.array([a]))
 
 

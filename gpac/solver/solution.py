@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import reals
+from ..circuit import Circuit
 from ..errors import ShapeError, SolveError
 from ..pair import Pair, as_pair, each_part, leading
+from ..schedule import Schedule
 from .task import Pieces
 
 Array = Any
@@ -37,6 +39,14 @@ CODES = tuple(Status)
 """Status of a code in arrays: `CODES[code]`."""
 DONE = (Status.REACHED, Status.EVENT)
 """How a trajectory ends that went as it was asked to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A system and its inputs by name, float64 (size, B)."""
+
+    system: Circuit | Schedule
+    inputs: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ class Solution:
     extremes : mapping to Extremes (low, t_low, high, t_high), (B, size) each, or None
         Smallest and largest values over the run and when they occur, where asked for with extremes=; by output
         name, or by the wire, expression or name they were asked with.
+    question : Question or None
+        What was solved, for `gpac.certify`.
     """
 
     outputs: Array
@@ -91,6 +103,7 @@ class Solution:
     t_low: Array | None = None
     events: Any = None
     extremes: Mapping[Any, Any] | None = None
+    question: Question | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -56,6 +56,8 @@ class Proof:
         Working precision of the last try, its steps over all parts, the highest order.
     question : Question, optional
         What the proof is about.
+    pieces : tuple of Proof
+        With split= or width=: the proofs for the parts of the box, whose inputs are in their `question`.
     """
 
     answer: Answer
@@ -68,6 +70,7 @@ class Proof:
     steps: int = 0
     order: int = 0
     question: Question | None = None
+    pieces: tuple[Proof, ...] = ()
 
     @cached_property
     def original(self) -> tuple[Any, ...]:

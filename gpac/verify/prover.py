@@ -35,6 +35,8 @@ def prove(
     max_steps: int = 20_000,
     seconds: float | None = None,
     progress: Callable[[float], None] | None = None,
+    split: int | None = None,
+    width: float | None = None,
 ) -> Proof:
     """Enclose every output to the digits asked: a theorem about exactly the input given, or UNKNOWN.
 
@@ -52,6 +54,10 @@ def prove(
         For a PIVP: start values in place of its own.
     max_bits, max_steps, seconds
         Limits on working precision, steps of one part of the system, and wall-clock time.
+    split, width : int, float, optional
+        Cut a box of inputs into at most so many pieces (64 where only `width` is given), each along the entry that
+        moves the widest output most, until every piece's balls are narrower than `width`. The balls are then the
+        hull of all pieces, and `Proof.pieces` has their own proofs.
 
     Returns
     -------
@@ -76,6 +82,15 @@ def prove(
     runnable = as_runnable(system, initial)
     given = _exact_inputs(runnable, {"initial": initial} if initial is not None else inputs)
     end = _end_time(runnable, t, given, digits)
+    if split is not None or width is not None:
+        from .split import prove_in_pieces
+
+        count, narrow = pieces_wanted(split, width)
+
+        def one(part: dict, left: float | None) -> Proof:
+            return prove(runnable, t, part, digits=digits, max_bits=max_bits, max_steps=max_steps, seconds=left)
+
+        return prove_in_pieces(runnable, end, given, count, narrow, one, seconds, progress or (lambda _: None))
     deadline = None if seconds is None else clock.monotonic() + seconds
     limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
     with _PRECISION:
@@ -87,6 +102,16 @@ def prove(
             runnable, end, given, limits, progress or (lambda _: None), digits, max_bits, far
         )
         return replace(proof, question=Question(runnable, end, given, digits))
+
+
+def pieces_wanted(split: int | None, width: float | None) -> tuple[int, float]:
+    """How many pieces at most, and when their images are narrow enough."""
+    count = 64 if split is None else split
+    if not isinstance(count, int) or count < 1:
+        raise NumberError(f"expected split to be a positive number of pieces, got {split!r}")
+    if width is not None and not width > 0:
+        raise NumberError(f"expected width to be positive, got {width!r}")
+    return count, 0.0 if width is None else float(width)
 
 
 def _with_rising_precision(

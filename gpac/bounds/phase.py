@@ -1,0 +1,253 @@
+"""One circuit from start to end, for a batch: polynomials from the solver, bounds on how far off they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from ..circuit import Circuit
+from ..graph import closure, operands
+from ..pair import two_sum
+from ..solver.choice import choose
+from ..solver.results import REACHED
+from ..solver.task import Batch, Limits, Pieces, Settings
+from ..wire import Integral
+from .chain import Reached, jumps, reach
+from .compare import reach_by_comparison
+from .models import UNIT, UP, Array, Model
+from .steps import Local, Steps, local
+from .units import Models, Units
+
+FINEST = 1.2e-16
+"""Tolerance of the polynomials: the smallest that doubles have, whatever the solution was computed with."""
+ATTEMPTS = ((2.0**-20, 8), (2.0**-20, 14), (2.0**-20, 28), (2.0**-10, 28))
+"""Errors that are allowed for, relative to the largest state, and coefficients of Jacobians: at first, and after
+that for trajectories that could not be certified so, or not well."""
+LARGE_ATTEMPTS = ((2.0**-20, 0), (2.0**-8, 0), (2.0**-20, 14))
+"""The same for more than `FEW` states; 0 is the comparison without matrices."""
+FEW = 24
+MOST_DENSE = 96
+"""States up to which matrices are made for every step at all."""
+BLOCK = 2**21
+"""Doubles that one set of models of all units should have at most: so many stay in a cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """What the solver made: polynomials of all states, by trajectory.
+
+    Attributes
+    ----------
+    offsets : int64, (B + 1,)
+        Steps of trajectory b are offsets[b] : offsets[b + 1].
+    begin : float64, (rows,)
+    coefficients : float64, (rows, K + 1, dim)
+        In powers of t - begin.
+    start : float64, (B, dim)
+    reached : bool, (B,)
+    t : float64, (B,)
+        Time reached.
+    """
+
+    offsets: Array
+    begin: Array
+    coefficients: Array
+    start: Array
+    reached: Array
+    t: Array
+
+    @staticmethod
+    def of(pieces: Pieces, start: Array, reached: Array, t: Array) -> Skeleton:
+        """From what an engine keeps."""
+        order = np.argsort(pieces.ids, kind="stable")
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(pieces.ids, minlength=len(t)))])
+        return Skeleton(offsets, pieces.begin[order], pieces.coefficients[order], start, reached, t)
+
+    def where(self, some: Array) -> Skeleton:
+        """Some of the trajectories."""
+        counts = np.diff(self.offsets)[some]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.offsets[:-1][some] - offsets[:-1], counts) + np.arange(offsets[-1])
+        figures = (self.start[some], self.reached[some], self.t[some])
+        return Skeleton(offsets, self.begin[rows], self.coefficients[rows], *figures)
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Exact numbers within `off` of `mid`, (size, B)."""
+
+    mid: Array
+    off: Array
+
+    def where(self, some: Array) -> Interval:
+        """Those of some trajectories."""
+        return Interval(self.mid[:, some], self.off[:, some])
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Outputs by name at the end, and for each trajectory why they are not bounded ("" where they are)."""
+
+    outputs: Mapping[str, Interval]
+    reasons: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A circuit made ready for many batches."""
+
+    circuit: Circuit
+
+    @cached_property
+    def units(self) -> Units:
+        """Its units."""
+        return Units(self.circuit)
+
+    @cached_property
+    def read(self) -> set:
+        """Units that the outputs are made of."""
+        source = self.circuit.source
+        roots = [source(w) for w in self.circuit.outputs.values()]
+        return closure(roots, lambda w: [] if isinstance(w, Integral) else map(source, operands(w)))
+
+    @cached_property
+    def engine(self) -> object:
+        """Taylor series that keep the polynomials of all states."""
+        settings = Settings(FINEST, FINEST, tuple(self.circuit.integrals), keep=True)
+        return choose(self.circuit, settings, np, "auto", "taylor").engine
+
+    def skeleton(self, inputs: Mapping[str, Interval], ends: Array, limits: Limits) -> Skeleton:
+        """Polynomials for a batch."""
+        count = len(ends)
+        given = {n: x.mid for n, x in inputs.items()}
+        start = self._at_start(inputs, count).mid
+        batch = Batch(given, start, np.zeros(count), ends.copy())
+        out = self.engine.advance(batch, limits)  # type: ignore[attr-defined]
+        return Skeleton.of(out.pieces, start.T, out.code == REACHED, out.t)
+
+    def _at_start(self, inputs: Mapping[str, Interval], count: int) -> Interval:
+        models = self.units.start({n: Model(x.mid[None], x.off) for n, x in inputs.items()})
+        shape = self.circuit.dim, count
+        mid, off, at = np.empty(shape), np.empty(shape), 0
+        for w in self.circuit.integrals:
+            mid[at : at + w.size], off[at : at + w.size] = models[w].c[0], models[w].error
+            at += w.size
+        return Interval(mid, off)
+
+    @property
+    def _attempts(self) -> tuple[tuple[float, int], ...]:
+        """What is tried on this circuit."""
+        if self.circuit.dim <= FEW:
+            return ATTEMPTS
+        return LARGE_ATTEMPTS if self.circuit.dim <= MOST_DENSE else LARGE_ATTEMPTS[:2]
+
+    def bounded(self, skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array) -> Ends:
+        """Bounds from polynomials: `ends` (B,) are doubles, the exact end times are within `late` of them."""
+        count = len(ends)
+        reasons = np.array([_stopped(r, t) for r, t in zip(skeleton.reached, skeleton.t, strict=True)], dtype=object)
+        shift, radius = np.zeros((2, self.circuit.dim, count))
+        radius[...] = np.inf
+        end = np.zeros(radius.shape)
+        whole = skeleton.reached & self._covered(skeleton, ends, late)
+        reasons[skeleton.reached & ~whole] = "the solver's polynomials do not cover the time from 0 to its end"
+        todo = np.flatnonzero(whole)
+        for tube, slopes in self._attempts:
+            given = {n: x.where(todo) for n, x in inputs.items()}
+            part, end[:, todo] = self._reach(skeleton.where(todo), given, ends[todo], late[todo], tube, slopes)
+            better = part.radius.sum(axis=0) < radius[:, todo].sum(axis=0)
+            shift[:, todo[better]], radius[:, todo[better]] = part.shift[:, better], part.radius[:, better]
+            todo = todo[part.loose | ~part.held]
+            if not len(todo):
+                break
+        lost = whole & ~np.isfinite(radius).all(axis=0)
+        reasons[lost] = "the bound on the error grew beyond what its derivation allows"
+        return Ends(self._readings(end, shift, radius, inputs, ends, late), reasons)
+
+    def _covered(self, skeleton: Skeleton, ends: Array, late: Array) -> Array:
+        """Whether the steps start at time 0; where there are none, whether there is anything to be covered."""
+        some = np.flatnonzero(np.diff(skeleton.offsets))
+        covered = (ends == 0) & (late == 0) | (self.circuit.dim == 0)
+        covered[some] = skeleton.begin[skeleton.offsets[some]] == 0
+        return covered
+
+    def _reach(
+        self, skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array, tube: float, slopes: int
+    ) -> tuple[Reached, Array]:
+        """The end of every trajectory: distance from doubles, and these."""
+        steps = _steps(skeleton, inputs, ends, late)
+        begin, first = self._at_start(inputs, len(ends)), skeleton.start.T.copy()
+        some = np.flatnonzero(np.diff(skeleton.offsets))
+        first[:, some] = steps.c[0][:, skeleton.offsets[some]]
+        start = (np.abs(begin.mid - first) * (1 + 2 * UNIT) + begin.off) * UP
+        jump = jumps(steps.c, skeleton.offsets, skeleton.start.T)
+        if not self.circuit.dim or not len(steps.begin):
+            held = np.isfinite(start).all(axis=0)
+            return Reached(0.0 * start, start, held, ~held), jump.end
+        if not slopes:
+            return reach_by_comparison(self.units, steps, jump, skeleton.offsets, start, tube), jump.end
+        width = self.circuit.dim + sum(w.size for w in self.units.driving)
+        size = max(1, BLOCK // (width * (len(steps.c) + slopes * self.circuit.dim)))
+        with np.errstate(all="ignore"):
+            blocks = [
+                local(self.units, steps.at(slice(low, low + size)), tube, slopes)
+                for low in range(0, len(steps.begin), size)
+            ]
+        return reach(Local.joined(blocks), jump, skeleton.offsets, start), jump.end
+
+    def _readings(
+        self,
+        end: Array,
+        shift: Array,
+        radius: Array,
+        inputs: Mapping[str, Interval],
+        ends: Array,
+        late: Array,
+    ) -> dict[str, Interval]:
+        """Output wires from the states at the end."""
+        middle = end + shift
+        off = (radius + UNIT * np.abs(middle) * 2) * UP
+        state, at = Models(), 0
+        for w in self.circuit.integrals:
+            state[w] = Model(middle[None, at : at + w.size], off[at : at + w.size])
+            at += w.size
+        given = {n: Model(x.mid[None], x.off) for n, x in inputs.items()}
+        t = Model(ends[None, None], late[None])
+        with np.errstate(all="ignore"):
+            values = self.units.values(state, given, t, 1, self.read)
+        out = {}
+        for name, wire in self.circuit.outputs.items():
+            model, shape = values[self.circuit.source(wire)], (wire.size, len(ends))
+            out[name] = Interval(np.broadcast_to(model.c[0], shape), np.broadcast_to(model.error, shape))
+        return out
+
+
+def _stopped(reached: bool, t: float) -> str:
+    return "" if reached else f"the solver's polynomials end at t = {t:.6g}"
+
+
+def _steps(skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array) -> Steps:
+    """Steps in their own time, trajectory after trajectory."""
+    counts = np.diff(skeleton.offsets)
+    some = np.flatnonzero(counts)
+    last = skeleton.offsets[some + 1] - 1
+    until = np.empty(len(skeleton.begin))
+    until[:-1] = skeleton.begin[1:]
+    until[last] = ends[some]
+    h, low = two_sum(until, -skeleton.begin)
+    off = np.abs(low)
+    off[last] = (off[last] + late[some]) * UP
+    powers = np.cumprod(np.vstack([np.ones((1, len(h))), np.tile(h, (skeleton.coefficients.shape[1] - 1, 1))]), axis=0)
+    c = np.ascontiguousarray(skeleton.coefficients.transpose(1, 2, 0)) * powers[:, None]
+    row = np.repeat(np.arange(len(ends)), counts)
+    models = {n: Model(x.mid[None][:, :, row], x.off[:, row]) for n, x in inputs.items()}
+    return Steps(c, skeleton.begin, h, off, models)
+
+
+def nearest_double(t: Fraction) -> tuple[float, float]:
+    """A double near an exact number, and a bound on the distance."""
+    value = float(t)
+    return value, float(abs(t - Fraction(value))) * UP
