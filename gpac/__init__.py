@@ -16,6 +16,7 @@ from .wire import bilinear, constant, declared, inputs, integral, linear, produc
 
 if TYPE_CHECKING:
     from .complexity import Measurement, measure
+    from .export import load, save
     from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
 
@@ -29,6 +30,8 @@ _LATER = {
     "prove": "verify",
     "Proof": "verify",
     "reference": "verify",
+    "load": "export",
+    "save": "export",
     "measure": "complexity",
     "Measurement": "complexity",
 }
@@ -57,10 +60,12 @@ __all__ = [
     "inputs",
     "integral",
     "linear",
+    "load",
     "measure",
     "product",
     "prove",
     "reference",
+    "save",
     "solve",
     "time",
     "wire",
