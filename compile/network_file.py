@@ -89,6 +89,8 @@ def _node(data: Json, arrays: ArrayReader) -> Node:
 def _affine(data: Json, arrays: ArrayReader) -> Affine:
     matrices, bias = fields(data, "matrices", "bias")
     offset = arrays.read(bias)
+    if offset.ndim != 1 or hasattr(offset, "tocsr"):
+        raise LoadError(f"expected a bias that is a vector, got shape {offset.shape}")
     return Affine(tuple(arrays.read(m) for m in items(matrices, "a list of matrices")), offset)
 
 

@@ -172,7 +172,12 @@ def word(data: Json, what: str) -> str:
 
 def shown(data: Json) -> str:
     """Something out of a file for a message: one short line."""
-    line = repr(data)[:80]
+    return printable(repr(data)[:80])
+
+
+def printable(text: str) -> str:
+    """Text on one line, of a sensible length, without control characters."""
+    line = " ".join(text[:LONGEST].split())
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 

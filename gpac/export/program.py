@@ -43,6 +43,7 @@ from .numbers import (
     fields,
     items,
     pair,
+    printable,
     read_rational,
     shown,
     whole,
@@ -100,11 +101,12 @@ def load(path: Any) -> Circuit | Schedule | PIVP:
             raise LoadError("the file is empty" if not size else f"expected at most 2 GiB, got {size} bytes")
         return from_data(parse(path.read_text(encoding="utf-8")))
     except GpacError as error:
-        raise LoadError(f"cannot read {path}: {error}") from None
+        raise LoadError(f"cannot read {path}: {printable(str(error))}") from None
     except OSError as error:
         raise LoadError(f"cannot read {path}: {error.strerror or error}") from None
     except _DAMAGED as error:
-        raise LoadError(f"cannot read {path}: it is damaged ({type(error).__name__}: {shown(str(error))})") from None
+        reason = f"{type(error).__name__}: {printable(str(error))}"
+        raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
 
 
 def parse(content: str) -> Json:
