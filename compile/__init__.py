@@ -5,6 +5,7 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 
 from __future__ import annotations
 
+from . import network_file as _network_file  # noqa: F401  files learn what a relaxation is
 from .balls import enclose_forward
 from .distance import distance
 from .field import Field

@@ -1,4 +1,4 @@
-"""The command line: `gpac report NET` and `gpac check CERTIFICATE`."""
+"""The command line: `gpac report NET`, the stages `compile`, `solve`, `prove` and `measure`, `gpac check FILE`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from gpac import __version__
+from gpac.complexity.measure import BITS
 from gpac.errors import GpacError
+from gpac.exact import to_exact
 from gpac.verify import checker
 
+<<<<<<< HEAD
 from .report.nearness import words
+=======
+from . import stages
+>>>>>>> wt-judge
 from .report.page import check_folder, claim, percent, write_page
 from .report.run import Report, Step, report
 
@@ -20,7 +27,8 @@ from .report.run import Report, Step, report
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted.
 
-    `check` returns 1 for a file that does not prove its theorem.
+    `check` returns 1 for a file that does not prove its theorem, `prove` where nothing is proven about the outputs,
+    `solve` where a trajectory did not reach its end.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -44,10 +52,63 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--smooth", metavar="DELTA", help="replace relu and the like by analytic functions within DELTA")
     one.add_argument("--out", default="report", help="folder for the page (default report)")
     one.set_defaults(run=_report)
+    _add_stages(commands)
     one = commands.add_parser("check", help="verify a certificate: exit code 0 verified, 1 not, 2 no certificate")
     one.add_argument("certificate", help="a file that proof.certificate wrote")
     one.set_defaults(run=lambda options: checker.main([options.certificate]))
     return parser
+
+
+def _add_stages(commands: Any) -> None:
+    one = commands.add_parser("compile", help="write the analog program of a network to a file")
+    one.add_argument("network", help="an .onnx file, or Verisig's .yml")
+    one.add_argument("--scheme", choices=stages.SCHEMES, default="homotopy", help="default homotopy")
+    one.add_argument("--rate", type=_exact, help="speed of a relaxation, an exact number (default 1)")
+    one.add_argument("-o", "--out", required=True, help="file to write, e.g. program.json")
+    one.set_defaults(run=stages.compile_network)
+    for name, run, what, out in (
+        ("solve", stages.solve, "run a program for all inputs of a file", "outputs: .npz, .npy or .csv"),
+        ("prove", stages.prove, "prove digits of a program's outputs for one input", "the answer: .json"),
+        ("measure", stages.measure, "measure what correct bits cost, for one input", "the figures: .json"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.add_argument("program", help="a file of `gpac compile` or `gpac.save`, or a network with --scheme")
+        one.add_argument("--scheme", choices=stages.SCHEMES, help="how to compile a network")
+        one.add_argument("--inputs", help=".npz, .npy or .csv; for a PIVP its start values")
+        one.add_argument("--t", type=_exact, help="end time, exact: 3/2 or 0.1; default the program's own")
+        one.add_argument("--out", help=f"file to write {out}")
+        one.set_defaults(run=partial(_stage, run, name))
+        if name == "solve":
+            one.add_argument("--tol", type=float, default=1e-12, help="largest local error (default 1e-12)")
+            continue
+        one.add_argument("--row", type=int, default=0, help="which of the file's inputs, from 0 (default 0)")
+        if name == "measure":
+            bits = {"type": _increasing, "default": BITS}
+            one.add_argument("--bits", **bits, help="correct bits asked, e.g. 16,32,64 (default 16,32,64,128,256)")
+            continue
+        one.add_argument("--digits", type=_positive, default=15, help="decimal digits to prove (default 15)")
+        one.add_argument("--seconds", type=float, help="time allowed")
+        one.add_argument("--certificate", help="write a file that `gpac check` verifies: .json")
+
+
+def _stage(run: Any, name: str, options: Any) -> int:
+    with _progress() as step:
+        return int(run(options, lambda fraction: step(name, fraction)))
+
+
+def _exact(text: str) -> Any:
+    try:
+        return to_exact(text)
+    except GpacError:
+        raise argparse.ArgumentTypeError(f"expected an exact number such as 3/2 or 0.1, got {text!r}") from None
+
+
+def _increasing(text: str) -> list[int]:
+    parts = text.split(",")
+    bits = [int(part) if part.isdecimal() else 0 for part in parts]
+    if sorted(set(bits)) != bits or not 1 <= bits[0] <= bits[-1] <= 4096:
+        raise argparse.ArgumentTypeError(f"expected increasing numbers of bits from 1 to 4096, got {text!r}")
+    return bits
 
 
 def _positive(text: str) -> int:

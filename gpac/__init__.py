@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .bounds import Certification, certify
     from .complexity import Measurement, measure
     from .description import Description, describe
+    from .export import load, save
     from .invariants import invariant_drift, prove_invariants
     from .solver import Event, Solution, Status, solve
     from .verify import Proof, prove, reference
@@ -38,6 +39,8 @@ _LATER = {
     "prove_invariants": "invariants",
     "certify": "bounds",
     "Certification": "bounds",
+    "load": "export",
+    "save": "export",
     "measure": "complexity",
     "Measurement": "complexity",
 }
@@ -71,11 +74,13 @@ __all__ = [
     "integral",
     "invariant_drift",
     "linear",
+    "load",
     "measure",
     "product",
     "prove",
     "prove_invariants",
     "reference",
+    "save",
     "solve",
     "time",
     "wire",

@@ -160,6 +160,12 @@ def to_sympy(value: Any) -> Any:
     return sympy.Rational(value.numerator, value.denominator) if isinstance(value, Fraction) else value
 
 
+def to_text(x: Fraction) -> str:
+    """A rational number as text for files: decimal, or hexadecimal where Python refuses so many decimal digits."""
+    short = max(x.numerator.bit_length(), x.denominator.bit_length()) < 6000
+    return str(x) if short else f"{x.numerator:#x}/{x.denominator:#x}"
+
+
 def to_mpf(value: Any, context: Any) -> Any:
     """The number rounded to the working precision of the mpmath context `context`."""
     value = to_exact(value)

@@ -9,13 +9,13 @@ from pathlib import Path
 from .errors import GpacError
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Put `text` in the place of a file at once; raises `GpacError`, and leaves what was there, where it cannot."""
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Put `content` in the place of a file at once; raises `GpacError`, and leaves what was there, where it cannot."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:

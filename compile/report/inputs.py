@@ -34,24 +34,35 @@ def read_samples(path: str | Path | None, network: Network) -> Samples:
         x = np.random.default_rng(0).uniform(-1, 1, (RANDOM, network.size))
         return Samples(x, None, f"{RANDOM} random inputs in [-1, 1], seed 0")
     path = Path(path)
-    if not path.is_file():
-        raise LoadError(f"there is no file {path} to read inputs from")
-    try:
-        arrays = _arrays(path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LoadError(f"cannot read inputs from {path}: {reason}") from error
-    name = _inputs_name(arrays, network, path)
-    x = np.asarray(arrays[name])
-    if x.dtype.kind not in "fiub":
-        raise LoadError(f"array {name!r} of {path} holds {x.dtype}, expected numbers")
-    if x.size == 0:
-        raise LoadError(f"array {name!r} of {path} is empty, expected at least one input")
+    arrays = read_arrays(path)
+    name = inputs_name(arrays, network.size, path)
+    x = numbers(arrays, name, path)
     try:
         rows, _ = as_rows(network, x)
     except (ShapeError, NumberError) as error:
         raise type(error)(f"array {name!r} of {path}: {error}") from None
     return Samples(rows, _labels(arrays, len(rows), path), f"{len(rows)} inputs from {path.name}")
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, .npy or .csv file, by name."""
+    if not path.is_file():
+        raise LoadError(f"there is no file {path} to read inputs from")
+    try:
+        return _arrays(path)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LoadError(f"cannot read inputs from {path}: {reason}") from error
+
+
+def numbers(arrays: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+    """One of the arrays, which must hold numbers."""
+    x = np.asarray(arrays[name])
+    if x.dtype.kind not in "fiub":
+        raise LoadError(f"array {name!r} of {path} holds {x.dtype}, expected numbers")
+    if x.size == 0:
+        raise LoadError(f"array {name!r} of {path} is empty, expected at least one input")
+    return x
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -66,15 +77,16 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     raise LoadError(f"inputs must be an .npz, .npy or .csv file, got {path.name}")
 
 
-def _inputs_name(arrays: dict[str, np.ndarray], network: Network, path: Path) -> str:
+def inputs_name(arrays: dict[str, np.ndarray], size: int, path: Path) -> str:
+    """Which of the arrays holds inputs of `size` numbers each."""
     for name in ("inputs", "images", "x", "X"):
         if name in arrays:
             return name
-    fitting = [n for n, a in arrays.items() if a.ndim > 1 and int(np.prod(a.shape[1:])) == network.size]
+    fitting = [n for n, a in arrays.items() if a.ndim > 1 and int(np.prod(a.shape[1:])) == size]
     if len(fitting) == 1:
         return fitting[0]
     found = ", ".join(f"{n} {a.shape}" for n, a in arrays.items()) or "nothing"
-    raise LoadError(f"expected an array named 'inputs' of shape (B, {network.size}) in {path}, found {found}")
+    raise LoadError(f"expected an array named 'inputs' of shape (B, {size}) in {path}, found {found}")
 
 
 def _labels(arrays: dict[str, np.ndarray], count: int, path: Path) -> np.ndarray | None:

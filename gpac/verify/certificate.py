@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GpacError
+from ..exact import to_text as text
 from ..files import replace_file
 from . import checker
 from .proof import Proof, to_fraction
@@ -87,12 +88,6 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
     content = json.dumps(_with_proof(data, boxes, most_bits, deadline), separators=(",", ":"))
     checker.check(checker.parse(content))
     replace_file(Path(path), content + "\n")
-
-
-def text(x: Fraction) -> str:
-    """A rational number as it is written in the file."""
-    short = max(x.numerator.bit_length(), x.denominator.bit_length()) < 6000
-    return str(x) if short else f"{x.numerator:#x}/{x.denominator:#x}"
 
 
 def _claims(proof: Proof, boxes: bool) -> list[tuple[str, str]]:

@@ -217,7 +217,7 @@ class _Part:
                     size = _log2_ball(c[wire][i][k])
                     if size is not None:
                         smallest = min(smallest, (scale - size) / k)
-        return 2.0 ** min(smallest, 60.0)
+        return 2.0 ** min(smallest, 1000.0)
 
     def _size(self, state: Values) -> float:
         return max(float(state[w][i].abs_upper()) for w, entries in self.integrals.items() for i in entries)
