@@ -15,11 +15,8 @@ from gpac.errors import GpacError
 from gpac.exact import to_exact
 from gpac.verify import checker
 
-<<<<<<< HEAD
-from .report.nearness import words
-=======
 from . import stages
->>>>>>> wt-judge
+from .report.nearness import words
 from .report.page import check_folder, claim, percent, write_page
 from .report.run import Report, Step, report
 

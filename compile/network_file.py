@@ -39,7 +39,7 @@ from gpac.export.numbers import (
 from .groups import Groups
 from .network import Network, Node
 from .operations import Activation, Affine, Multiply, Operation, Softmax
-from .schemes.bound import RelaxationLimit
+from .schemes.relaxation_limit import RelaxationLimit
 
 MOST_EXTENTS = 2**24
 _EINSUM = re.compile(r"[A-Za-z]{0,8},[A-Za-z]{0,8}->[A-Za-z]{0,8}")
