@@ -95,6 +95,11 @@ class Circuit:
             return target
         return wire
 
+    @cached_property
+    def prepared(self) -> dict[str, tuple[Any, Any]]:
+        """Room for what solvers work out for this circuit, to be used again; see `gpac.solver.prepared`."""
+        return {}
+
     def index(self, wire: Wire) -> int:
         """Position in `wires` of the unit behind a wire."""
         return self.slot[self.source(wire)]

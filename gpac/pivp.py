@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import CircuitError, NumberError
@@ -91,7 +92,13 @@ class PIVP:
         """One integrator per variable; with `free_start` the start values are an input named "initial"."""
         from .transform.expand import pivp_to_circuit
 
-        return pivp_to_circuit(self, free_start)
+        if free_start not in self._circuits:
+            self._circuits[free_start] = pivp_to_circuit(self, free_start)
+        return self._circuits[free_start]
+
+    @cached_property
+    def _circuits(self) -> dict[bool, Circuit]:
+        return {}
 
     def to_latex(self) -> str:
         """The system as a LaTeX `aligned` environment, without dollar signs."""

@@ -40,8 +40,10 @@ def highest_order(tol: float) -> int:
 class ArrayEngine:
     """Taylor series on arrays, unit by unit: matrices stay matrix products. NumPy or CuPy."""
 
+    radau_steps = 30.0  # of some 30 us in a lane of 16
+
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any) -> None:
-        self.series, self.settings = Series(circuit, xp, settings.precision), settings
+        self.series, self.settings = Series.of(circuit, xp, settings.precision), settings
         self.order = highest_order(settings.tol)
         block = 8 * self.series.num.parts * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
         room = CHUNK_BYTES if xp is np else DEVICE_BYTES

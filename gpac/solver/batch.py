@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,15 +16,18 @@ from ..errors import GpacError, NumberError, ShapeError
 from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
 from .choice import check
-from .distribute import Job, distribute
-from .findings import Stage, events_of, extremes_of
 from .gather import mapped
-from .observation import Observation, observation
 from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
 from .results import status_names
 from .solution import Solution, host
 from .task import EPS, Limits, Settings
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from .findings import Stage
+    from .observation import Observation
 
 LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
 """Smallest tolerance: what the arithmetics have."""
@@ -69,7 +71,8 @@ def solve(
     initial : (n,) or (B, n) array, optional
         For a PIVP: start values in the order of `system.variables`, in place of its own.
     tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
-        Largest local error of a step, relative to the largest state.
+        Largest local error of a step, relative to the largest state. Where the sign of a small component decides
+        (Robertson's problem: 4e-5 beside 1, and it blows up below 0), tol must be well below its size.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
     precision : "double", "double-double" or "single"
@@ -147,7 +150,11 @@ def solve(
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = observation(system, runnable, events, extremes)
+    asked = None
+    if events is not None or (extremes is not None and extremes is not False):
+        from .observation import observation
+
+        asked = observation(system, runnable, events, extremes)
     if asked and precision != "double":
         raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
@@ -155,6 +162,8 @@ def solve(
         raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
     with shown(progress) as told:
         if executor is not None and count:
+            from .distribute import Job, distribute
+
             options["threads"] = threads or 1
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
             solution = distribute(executor, todo, told)
@@ -229,6 +238,8 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
 
 def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
     """The solution with what was found along the way."""
+    from .findings import events_of, extremes_of
+
     m = solution.outputs.shape[-1]
     events = events_of(asked, stages, m) if asked.events else None
     extremes = extremes_of(asked, stages, count, single) if asked.extremes else None

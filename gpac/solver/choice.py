@@ -25,17 +25,13 @@ from typing import Any
 
 from ..circuit import Circuit
 from ..errors import GpacError
-from .arrays import ArrayEngine
-from .rungekutta import RungeKuttaEngine
-from .stiff import StiffEngine
-from .stiffness import WatchedEngine
+from .prepared import prepared
+from .stiffness import ExplicitEngine, WatchedEngine
 from .task import Engine, Settings
 
 METHODS = ("auto", "taylor", "rungekutta", "stiff", "Radau", "BDF", "LSODA")
 MANY = 1000
 """Units of a circuit above which writing and compiling its code takes seconds."""
-COST = {"compiled": 300.0, "arrays": 30.0}
-"""A Radau step (0.6 to 1 ms) in Taylor steps: of compiled lanes (some 3 us), of arrays (a lane of 16: some 30 us)."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +49,18 @@ def choose(circuit: Circuit, settings: Settings, xp: Any, backend: str, method: 
     """The engine for a circuit whose inputs live in the array module `xp`."""
     check(backend, method, settings.precision)
     if method == "rungekutta":
+        from .rungekutta import RungeKuttaEngine
+
         return Choice(RungeKuttaEngine(circuit, settings, xp), "asked for with method='rungekutta'")
     if method not in ("auto", "taylor"):
+        from .stiff import StiffEngine
+
         name = "Radau" if method == "stiff" else method
         return Choice(StiffEngine(circuit, settings, xp, name), f"asked for with method={method!r}")
-    choice = _taylor(circuit, settings, xp, backend)
+    engine, reason = _taylor(circuit, settings, xp, backend)
     if method == "taylor" or settings.precision != "double":  # the methods for stiff systems have no more than double
-        return choice
-    cost = COST["arrays" if isinstance(choice.engine, ArrayEngine) else "compiled"]
-    return Choice(WatchedEngine(choice.engine, circuit, settings, xp, cost), choice.reason)
+        return Choice(engine, reason)
+    return Choice(WatchedEngine(engine, circuit, settings, xp), reason)
 
 
 def check(backend: str, method: str, precision: str = "double") -> None:
@@ -83,34 +82,40 @@ def check(backend: str, method: str, precision: str = "double") -> None:
         )
 
 
-def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> Choice:
+def _taylor(circuit: Circuit, settings: Settings, xp: Any, backend: str) -> tuple[ExplicitEngine, str]:
     if xp.__name__ == "cupy":
         return _on_device(circuit, settings, xp)
     if settings.precision == "single":
         raise GpacError("precision='single' runs on a CUDA device only: use backend='cupy', or leave precision= out")
     if backend == "numpy":
-        return Choice(ArrayEngine(circuit, settings, xp), "asked for with backend='numpy'")
+        return (_arrays(circuit, settings, xp), "asked for with backend='numpy'")
     if backend == "compiled":
-        return Choice(_lanes(circuit, settings), "asked for with backend='compiled'")
+        return (_lanes(circuit, settings), "asked for with backend='compiled'")
     if find_spec("llvmlite") is None:
-        return Choice(ArrayEngine(circuit, settings, xp), "llvmlite is not installed")
+        return (_arrays(circuit, settings, xp), "llvmlite is not installed")
     if len(circuit.wires) > MANY and settings.precision == "double":
-        return Choice(ArrayEngine(circuit, settings, xp), f"more than {MANY} units take long to compile")
-    return Choice(_lanes(circuit, settings), "the fastest for this size")
+        return (_arrays(circuit, settings, xp), f"more than {MANY} units take long to compile")
+    return (_lanes(circuit, settings), "the fastest for this size")
 
 
-def _on_device(circuit: Circuit, settings: Settings, xp: Any) -> Choice:
+def _on_device(circuit: Circuit, settings: Settings, xp: Any) -> tuple[ExplicitEngine, str]:
     from .cuda.engine import MOST_WEIGHTS, CudaEngine, fits
 
     if fits(circuit, settings):
-        return Choice(CudaEngine(circuit, settings, xp), "on the device, where a kernel is the fastest for this size")
+        return (CudaEngine(circuit, settings, xp), "on the device, where a kernel is the fastest for this size")
     reason = f"on the device; with more than {MOST_WEIGHTS} weights or long series, best left to cuBLAS"
-    return Choice(ArrayEngine(circuit, settings, xp), reason)
+    return (_arrays(circuit, settings, xp), reason)
 
 
-def _lanes(circuit: Circuit, settings: Settings) -> Engine:
+def _arrays(circuit: Circuit, settings: Settings, xp: Any) -> ExplicitEngine:
+    from .arrays import ArrayEngine
+
+    return ArrayEngine(circuit, settings, xp)
+
+
+def _lanes(circuit: Circuit, settings: Settings) -> ExplicitEngine:
     if find_spec("llvmlite") is None:
         raise GpacError("backend='compiled' needs llvmlite: pip install llvmlite, or use backend='numpy'")
     from .lanes.engine import LaneEngine
 
-    return LaneEngine(circuit, settings)
+    return prepared(circuit, "lanes", settings, lambda: LaneEngine(circuit, settings))

@@ -25,7 +25,7 @@ class Field:
     """
 
     def __init__(self, circuit: Circuit) -> None:
-        self.circuit, self.series = circuit, Series(circuit, np)
+        self.circuit, self.series = circuit, Series.of(circuit, np)
         self.right = RightSide(self.series)
         self.places = [self.series.place(w) for w in circuit.integrals]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,15 @@ from ..pair import each_part, leading
 from ..schedule import Schedule
 from .arithmetic import Doubles, arithmetic
 from .choice import choose
-from .findings import Stage, gathered
-from .observation import Observation
-from .observer import observing
 from .results import REACHED, STOPPED, WALL_CLOCK
 from .series import Series
 from .solution import Dense, host
+from .start import at_start
 from .task import Advance, Batch, Limits, Pieces, Settings
+
+if TYPE_CHECKING:
+    from .findings import Stage
+    from .observation import Observation
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
     if call.observation is None:
         choice = chosen(circuit, settings)
     else:
+        from .observer import observing
+
         choice = observing(circuit, settings, call.observation, last, chosen)
-    series = Series(circuit, xp, settings.precision)
+    series = Series.of(circuit, xp, settings.precision)
     done = 0
 
     def told(ended: int) -> None:
@@ -63,7 +67,7 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
     def advance(some: slice) -> Advance:
         count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
-        piece = Batch(given, series.start(given, count), series.num.zeros((count,)), ends[some])
+        piece = Batch(given, at_start(series, given, count, circuit.integrals), series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
             return choice.engine.advance(piece, limits)
@@ -74,8 +78,16 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
     engine = str(choice)
     if size < choice.engine.piece:
         engine += f"; memory held {size} trajectories at a time"
-    stages = [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
-    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": stages}
+    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": _stages(parts, batch, last, call)}
+
+
+def _stages(parts: list[Advance], batch: int, last: bool, call: Call) -> list[Stage]:
+    """What was found on the way; nothing where nothing was asked for."""
+    if call.observation is None:
+        return []
+    from .findings import Stage, gathered
+
+    return [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
 
 
 def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
@@ -120,7 +132,8 @@ def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: An
     rows = {"states": ("state", circuit.dim), "outputs": ("readings", m)}
     out: dict[str, Any] = {}
     for field, (name, width) in rows.items():
-        out[field] = num.joined([num.zeros((0, width)), *(each_part(xp.asarray, getattr(p, name)).T for p in parts)])
+        found = [each_part(xp.asarray, getattr(p, name)).T for p in parts] or [num.zeros((0, width))]
+        out[field] = found[0] if len(found) == 1 else num.joined(found)
     out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
     for field in ("code", "steps", "orders", "length", "space"):
         out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
@@ -169,7 +182,7 @@ def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Cal
         last = phase is schedule.phases[-1]
         part = run_circuit(phase.circuit, needed, ends, replace(call, progress=told), last)
         begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
-        stages.append(replace(part["stages"][0], ids=host(alive), begin=begin))
+        stages += [replace(stage, ids=host(alive), begin=begin) for stage in part["stages"]]
         at = 0
         for name, wire in phase.circuit.outputs.items():
             values[name] = num.zeros((wire.size, count))

@@ -50,7 +50,7 @@ class RungeKuttaEngine:
     """DOP853 on arrays: the work of a step does not grow with the tolerance. NumPy or CuPy."""
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any) -> None:
-        self.series, self.settings = Series(circuit, xp), settings
+        self.series, self.settings = Series.of(circuit, xp), settings
         stages = len(C) if settings.keep or settings.length else 13
         block = 8 * LANES * ((stages + 4) * circuit.dim + 2 * (self.series.width + self.series.rate_width))
         self.piece = LANES * max(1, CHUNK_BYTES // max(1, block))

@@ -7,22 +7,16 @@ alone or among a million. The array module (numpy or cupy) is the one of the arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
-from functools import partial
+from collections.abc import Set
 from typing import Any
 
-import numpy as np
-
 from ..circuit import Circuit, driving, time_degrees
-from ..graph import closure, operands
-from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
+from ..wire import Constant, Input, Integral, Linear, Product, Time, Wire
 from .arithmetic import arithmetic
+from .prepared import prepared
 
 LANES = 16
 """Trajectories per block: wide enough for matrix products, narrow enough for a single trajectory."""
-
-AT_ONCE = 64
-"""Blocks whose start values are made at a time: few enough to stay in a cache."""
 
 Array = Any
 
@@ -42,6 +36,8 @@ class Series:
     ----------
     width : int
         Entries over all units; the first `dim` of them are the state.
+    matrices, bias : dict
+        Of linear combinations: (matrix, operand) of every term; a column, if there is one.
     """
 
     def __init__(self, circuit: Circuit, xp: Any, precision: str = "double") -> None:
@@ -51,9 +47,14 @@ class Series:
         self.width = sum(w.size for w in circuit.wires)
         self._degree = time_degrees(circuit)
         self._variables = self._rate_places()
-        self._matrices = {w: [(self.num.matrix(m), circuit.source(x)) for m, x in w.terms] for w in self._linears()}
+        self.matrices = {w: [(self.num.matrix(m), circuit.source(x)) for m, x in w.terms] for w in self._linears()}
         self._driving = driving(circuit)
-        self._bias = {w: self._column(w.bias) for w in self._linears() if w.bias is not None}
+        self.bias = {w: self._column(w.bias) for w in self._linears() if w.bias is not None}
+
+    @classmethod
+    def of(cls, circuit: Circuit, xp: Any, precision: str = "double") -> Series:
+        """The circuit's recurrences, made once for each array module and precision."""
+        return prepared(circuit, "series", (xp.__name__, precision), lambda: cls(circuit, xp, precision))
 
     def _linears(self) -> list[Linear]:
         return [w for w in self.circuit.wires if isinstance(w, Linear)]
@@ -88,53 +89,6 @@ class Series:
     def place(self, wire: Wire) -> slice:
         """Where the entries of a wire lie along the third axis."""
         return self._place[self.circuit.source(wire)]
-
-    def start(self, inputs: dict[str, Array], batch: int) -> Array:
-        """Start values of all integrators (dim, B) from inputs (size, B)."""
-        return self._at_start(inputs, batch, list(self.circuit.integrals))
-
-    def still(self, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
-        """Values (entries, B) of wires that never move."""
-        return self._at_start(inputs, batch, list(wires))
-
-    def _at_start(self, inputs: dict[str, Array], batch: int, wires: list[Wire]) -> Array:
-        """Values of wires at t = 0; of the other units only those that they need are looked at."""
-        xp, num = self.xp, self.num
-        needed, blocks = self._behind(wires), -(-batch // LANES)
-        read = {w.key for w in needed if isinstance(w, Input)}
-        out = num.zeros((blocks, LANES, sum(w.size for w in wires)))
-        places, at = [], 0
-        for wire in wires:
-            if isinstance(wire, Integral) and not isinstance(wire.initial, Start):
-                out[:, :, at : at + wire.size] = self._column(wire.initial)[:, 0]
-            else:
-                places.append((slice(at, at + wire.size), wire))
-            at += wire.size
-        memory = num.zeros((1, min(AT_ONCE, blocks), self.width, LANES))
-        for low in range(0, blocks if places else 0, AT_ONCE):
-            some = slice(low * LANES, min(batch, (low + AT_ONCE) * LANES))
-            given = {n: num.each(partial(to_blocks, xp=xp), inputs[n][:, some]) for n in read}
-            c = memory[:, : min(AT_ONCE, blocks - low)]
-            with np.errstate(all="ignore"):
-                for wire in needed:
-                    if isinstance(wire, Integral):
-                        c[0][:, self._place[wire]] = self._initial(wire, c)
-                    else:
-                        self._value(wire, c, given, None)
-            for place, wire in places:
-                out[low : low + AT_ONCE, :, place] = c[0][:, self._place[wire]].transpose(0, 2, 1)
-        return out.reshape(blocks * LANES, at)[:batch].T
-
-    def _behind(self, wires: list[Wire]) -> list[Wire]:
-        """The wires and what their values at t = 0 are made of, in the order of evaluation."""
-
-        def follow(wire: Wire) -> Iterable[Wire]:
-            if not isinstance(wire, Integral):
-                return map(self.circuit.source, operands(wire))
-            return [self.circuit.source(wire.initial.wire)] if isinstance(wire.initial, Start) else []
-
-        found = closure(wires, follow)
-        return [w for w in self.circuit.wires if w in found]
 
     def values(self, c: Array, inputs: dict[str, Array], t: Array, still: bool, only: Set[Wire] | None = None) -> None:
         """Write order 0 of every unit (or `only` of some) from the state c[0][:, :dim] at time t (block, lane).
@@ -177,11 +131,6 @@ class Series:
             if wire in self._variables:
                 rates[k][:, self._variables[wire]] = c[k][:, at] * float(k)
 
-    def _initial(self, wire: Integral, c: Array) -> Array:
-        if not isinstance(wire.initial, Start):
-            return self._column(wire.initial)
-        return self.num.start(wire.initial, c[0][:, self.place(wire.initial.wire)])
-
     def _column(self, values: Any) -> Array:
         return self.num.numbers(values)[:, None]
 
@@ -195,14 +144,14 @@ class Series:
             out[...] = 0.0 if t is None else t[:, None, :]
         elif isinstance(wire, Linear):
             out[...] = self._apply(wire, c, 0)
-            if wire in self._bias:
-                out[...] = out + self._bias[wire]
+            if wire in self.bias:
+                out[...] = out + self.bias[wire]
         elif isinstance(wire, Product):
             out[...] = self._cauchy(wire, c, 0)
 
     def _apply(self, wire: Linear, c: Array, k: int) -> Array:
         total = None
-        for matrix, operand in self._matrices[wire]:
+        for matrix, operand in self.matrices[wire]:
             if self._degree[operand] < k:
                 continue
             x = c[k][:, self._place[operand]]
@@ -248,8 +197,10 @@ def to_blocks(array: Array, xp: Any) -> Array:
     """(entries, B) -> (blocks, entries, LANES), the last block filled up with copies of the last trajectory."""
     entries, batch = array.shape
     blocks = max(1, -(-batch // LANES))
-    filled = xp.concatenate([array, xp.repeat(array[:, -1:], blocks * LANES - batch, axis=1)], axis=1)
-    return xp.ascontiguousarray(filled.reshape(entries, blocks, LANES).transpose(1, 0, 2))
+    missing = blocks * LANES - batch
+    if missing:
+        array = xp.concatenate([array, xp.repeat(array[:, -1:], missing, axis=1)], axis=1)
+    return xp.ascontiguousarray(array.reshape(entries, blocks, LANES).transpose(1, 0, 2))
 
 
 def from_blocks(blocks: Array, batch: int, xp: Any) -> Array:

@@ -22,7 +22,7 @@ class Status(Enum):
     """How a trajectory ended; the value is a sentence."""
 
     REACHED = "The end time was reached."
-    BLOW_UP = "The solution leaves every bounded set near the time where it stopped."
+    BLOW_UP = "The computed solution leaves every bounded set near the time where it stopped; does it with smaller tol?"
     STEP_UNDERFLOW = "The step became too small to move time forward although the solution stayed bounded."
     MAX_STEPS = "The allowed number of steps was used up before the end time."
     STOPPED = "The run was interrupted before this trajectory reached its end time."

@@ -9,16 +9,17 @@ problems, and the state hardly moves on each. Oscillations have imaginary eigenv
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..circuit import Circuit
-from .field import Field
 from .results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW
 from .solution import host
-from .stiff import StiffEngine
 from .task import Advance, Batch, Engine, Limits, Pieces, Settings
+
+if TYPE_CHECKING:
+    from .field import Field
 
 WINDOW = 1000
 """Steps after which the question is first asked; then after twice as many each time."""
@@ -35,19 +36,23 @@ LARGEST = 1000
 CHUNK = 4096
 
 
+class ExplicitEngine(Engine, Protocol):
+    """An engine that knows how many of its steps take as long as one of Radau's (0.6 to 1 ms, up to 100 states)."""
+
+    radau_steps: float
+
+
 class WatchedEngine:
     """An explicit engine whose stiff trajectories go on with Radau.
 
     Parameters
     ----------
-    engine : Engine
+    engine : ExplicitEngine
         Advances everything, in windows of `WINDOW` steps and more.
-    cost : float
-        An implicit step in explicit steps of a circuit of up to a hundred states.
     """
 
-    def __init__(self, engine: Engine, circuit: Circuit, settings: Settings, xp: Any, cost: float) -> None:
-        self.engine, self.circuit, self.settings, self.xp, self.cost = engine, circuit, settings, xp, cost
+    def __init__(self, engine: ExplicitEngine, circuit: Circuit, settings: Settings, xp: Any) -> None:
+        self.engine, self.circuit, self.settings, self.xp = engine, circuit, settings, xp
         self.name, self.piece = engine.name, engine.piece
         self.stiff: list[float] = []
         self._field: Field | None = None
@@ -96,6 +101,8 @@ class WatchedEngine:
         return joined.answer()
 
     def _implicit(self, joined: _Joined, ids: np.ndarray, limits: Limits) -> None:
+        from .stiff import StiffEngine
+
         self.stiff += host(joined.t)[ids].tolist()
         engine = StiffEngine(self.circuit, self.settings, self.xp)
         for low in range(0, len(ids), CHUNK):
@@ -108,6 +115,8 @@ class WatchedEngine:
         if self.circuit.dim > LARGEST or not self.circuit.dim:
             return found
         if self._field is None:
+            from .field import Field
+
             self._field = Field(self.circuit)
         some = Batch({n: host(a) for n, a in batch.inputs.items()}, *map(host, (batch.state, batch.t, batch.t_end)))
         size = np.maximum(np.abs(some.state).max(axis=0), self.settings.floor)
@@ -139,7 +148,7 @@ class WatchedEngine:
         slow = np.linalg.norm(_without(rate, vectors, fast), ord=np.inf)
         remaining = abs(float(one.t_end[0] - one.t[0]))
         implicit = min(remaining, 3 * self.settings.tol**0.25 * size / slow) if slow else remaining
-        cost = self.cost * max(1.0, (len(rate) / 100) ** 2)
+        cost = self.engine.radau_steps * max(1.0, (len(rate) / 100) ** 2)
         return bool(implicit > cost * h or (remaining > left * h and implicit > FEW * h))
 
 

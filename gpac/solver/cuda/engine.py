@@ -52,6 +52,8 @@ class CudaEngine:
         Makes a kernel of (text, layout, bytes of shared memory per block).
     """
 
+    radau_steps = 300.0  # as lanes: where trajectories are few, neither is busy
+
     def __init__(
         self,
         circuit: Circuit,
@@ -63,7 +65,10 @@ class CudaEngine:
         self.arithmetic = arithmetic = ARITHMETICS[settings.precision]
         self.pairs = arithmetic is Arithmetic.DOUBLE_DOUBLE
         on_arrays = "double-double" if self.pairs else "double"
-        self.series, self.recurrences = Series(circuit, xp, on_arrays), recurrences(circuit, settings.watch, on_arrays)
+        self.series, self.recurrences = (
+            Series.of(circuit, xp, on_arrays),
+            recurrences(circuit, settings.watch, on_arrays),
+        )
         self.layout = layout(self.recurrences, self.order, arithmetic)
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         text = source(self.recurrences, steps, self.layout, arithmetic)

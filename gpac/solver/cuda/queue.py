@@ -12,6 +12,7 @@ from ..arithmetic import Doubles, arithmetic
 from ..recurrences import Recurrences
 from ..results import STOPPED, WALL_CLOCK
 from ..solution import host
+from ..start import at_start
 from ..task import Batch, Limits, Pieces
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Queue:
         xp, r = engine.xp, engine.recurrences
         self.count = count = len(batch.t_end)
         self.state = engine.packed(batch.state)
-        self.parameters = engine.packed(engine.series.still(batch.inputs, count, r.parameters))
+        self.parameters = engine.packed(at_start(engine.series, batch.inputs, count, r.parameters))
         self.clocks, self.ends = engine.moments(batch.t), engine.moments(batch.t_end)
         self.readings = engine.packed(engine.series.num.zeros((len(r.moving_watched), count)) * xp.nan)
         self.figures = xp.tile(xp.asarray([0.0, 0.0, 1.0, xp.inf]), (count, 1))  # length, space, unit, cap

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from ...circuit import Circuit
 from ...pair import Pair, each_part, leading
@@ -17,13 +15,23 @@ from ..recurrences import Recurrences, recurrences
 from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series
+from ..start import at_start
 from ..task import Advance, Batch, Limits, Pieces, Settings
-from .group import CONTROL, GROUP, QUEUE, RECORD, REGISTERS
 from .machine import Compiled, registers, threads
-from .number import Double, DoubleDouble
-from .operations import Shape
-from .series import MEMORY, packed
-from .stepper import REACHED, SPENT, STUCK, StepCode, Steps
+from .memory import (
+    CONTROL,
+    GROUP,
+    MEMORY,
+    QUEUE,
+    REACHED,
+    RECORD,
+    REGISTERS,
+    SPENT,
+    STUCK,
+    Shape,
+    Steps,
+    packed,
+)
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
 TURN_SECONDS = 0.02
@@ -33,9 +41,9 @@ MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
 FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
-PARTS = 8
+PIECES = 8
 """Parts of the queue for each thread: who is done early takes another."""
-PART = 256
+PIECE = 256
 """Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
 
 
@@ -47,9 +55,12 @@ def lane_order(tol: float) -> int:
     return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
-ARITHMETICS: dict[str, type[Double]] = {"double": Double, "double-double": DoubleDouble}
+PARTS_OF = {"double": 1, "double-double": 2}
+"""Doubles in a number."""
 
 
+SMALL = 128
+"""Entries of all units up to which LLVM's optimizer is worth its 0.05 to 0.15 s: steps then take a tenth less."""
 MOST_CODES = 256
 """Compiled circuits held in memory; the oldest go first."""
 _codes: dict[tuple, Compiled] = {}
@@ -61,11 +72,11 @@ def _compiled(recurrences: Recurrences, steps: Steps, precision: str, shape: Sha
     if key not in _codes:
 
         def text() -> str:
-            module = ir.Module("lanes")
-            StepCode(module, recurrences, ARITHMETICS[precision], shape, stride, steps)
-            return str(module)
+            from .stepper import module  # takes a while to import, and code kept on disk does without
 
-        made = Compiled(repr(key), text, len(NAMES))
+            return str(module(recurrences, precision, shape, stride, steps))
+
+        made = Compiled(repr(key), text, len(NAMES), recurrences.now_size <= SMALL)
         if len(_codes) >= MOST_CODES:
             _codes.pop(next(iter(_codes)), None)
         _codes[key] = made
@@ -84,10 +95,12 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
 class LaneEngine:
     """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
 
+    radau_steps = 300.0  # of some 3 us
+
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
         self.settings, self.order = settings, lane_order(settings.tol)
-        self.parts = ARITHMETICS[settings.precision].parts
-        self.series = Series(circuit, np, settings.precision)
+        self.parts = PARTS_OF[settings.precision]
+        self.series = Series.of(circuit, np, settings.precision)
         self.recurrences = recurrences(circuit, settings.watch, settings.precision)
         self.stride = self.order + 1 + self.order % 2
         shape = _shape(self.recurrences, self.stride, self.parts)
@@ -111,7 +124,9 @@ class LaneEngine:
         if workers == 1:
             crew.work(0, count)
         else:
-            parts = max(workers, min(PARTS * workers, count // (PART * self.lanes)))
+            from concurrent.futures import ThreadPoolExecutor
+
+            parts = max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
             with ThreadPoolExecutor(workers) as pool:
                 futures = [pool.submit(crew.work, count * p // parts, count * (p + 1) // parts) for p in range(parts)]
                 try:
@@ -125,7 +140,7 @@ class LaneEngine:
         r, count = self.recurrences, len(batch.t_end)
         return {
             "state": self._packed(batch.state.T),
-            "parameters": self._packed(self.series.still(batch.inputs, count, r.parameters).T),
+            "parameters": self._packed(at_start(self.series, batch.inputs, count, r.parameters).T),
             "times": self._packed(batch.t),
             "ends": self._packed(batch.t_end),
             "readings": self._packed(self.series.num.zeros((count, len(r.moving_watched)))) + np.nan,

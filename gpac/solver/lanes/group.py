@@ -11,23 +11,9 @@ from llvmlite import ir
 
 from ..recurrences import Recurrences
 from .ir import DOUBLE, INT, POINTER, Code, Value
+from .memory import CONTROL, GROUP, MEMORY, QUEUE, RECORD, REGISTERS
 from .number import Double
-from .series import MEMORY, SeriesCode
-
-QUEUE = ("state", "parameters", "times", "ends", "readings", "figures", "counts")
-"""Per trajectory: state, parameters, time, end, watched values that move; (length, space); (steps, fate)."""
-
-GROUP = ("ids", "goal", "old", "slope", "weights", "registers")
-"""Per group of lanes: who sits where, the times wanted, and what a step needs besides the series."""
-
-RECORD = ("rows", "spans", "polynomials")
-"""Steps kept: trajectory, (begin, step, unit of time), and coefficients (watched entry, order)."""
-
-REGISTERS = ("cap", "steps", "length", "space", "fate", "step")
-"""Vectors of `registers`, one number each."""
-
-CONTROL = ("next", "stop", "turns", "kept", "room", "max_steps")
-"""Integers of `control`: next of the queue and its end, turns allowed, rows kept and their room, steps allowed."""
+from .series import SeriesCode
 
 SIDE_BY_SIDE = 4
 """States whose polynomials are evaluated at once."""

@@ -64,21 +64,33 @@ class Compiled:
     """One module's function "run", ready to be called; keeps the machine code alive.
 
     `key` says all that the code depends on; `text` writes it in LLVM's language and is called only where
-    no earlier run has left the machine code.
+    no earlier run has left the machine code. `polish` has LLVM's optimizer go over it.
     """
 
-    def __init__(self, key: str, text: Callable[[], str], arguments: int) -> None:
+    def __init__(self, key: str, text: Callable[[], str], arguments: int, polish: bool) -> None:
         whole = "\n".join([llvmlite.__version__, llvm.get_host_cpu_name(), _features(), _own_source(), key])
         path = cache_folder() / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.o"
         code = _read(path)
         if code is None:
-            code = _target().emit_object(llvm.parse_assembly(text()))
+            module = llvm.parse_assembly(text())
+            if polish:
+                _polish(module)
+            code = _target().emit_object(module)
             _write(path, code)
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         address = self._engine.get_function_address("run")
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * arguments)(address)
+
+
+def _polish(module: Any) -> None:
+    """LLVM's optimizer, for its loops; vectors are there already, and calls are shared on purpose."""
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_unrolling, options.loop_vectorization, options.slp_vectorization = True, False, False
+    options.inlining_threshold = 0
+    passes = llvm.create_pass_builder(_target(), options)
+    passes.getModulePassManager().run(module, passes)
 
 
 def _read(path: Path) -> bytes | None:

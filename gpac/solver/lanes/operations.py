@@ -9,28 +9,14 @@ k are c_k unit**k, which neither overflow nor round differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...circuit import UNBOUNDED
 from ..recurrences import Clock, Contract, Follow, Increase, Operand, Operation, Square, Sum, Term, Times
 from .convolve import ALONE, FIRST, SECOND, Convolution, Convolved
 from .ir import DOUBLE, INT, Code, Value
+from .memory import Shape
 from .number import Double, Number
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How work is laid out in registers.
-
-    `lanes` of a group; rows of a matrix in a `tile`; `entries` of a unit side by side; `sums` that run side by
-    side, even where a matrix has fewer rows.
-    """
-
-    lanes: int
-    tile: int
-    entries: int
-    sums: int
 
 
 class OperationCode:

@@ -5,37 +5,22 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
-from ..recurrences import Operand, Operation, Recurrences, Sum, Term
+from ..recurrences import Operand, Operation, Recurrences, Term
 from .convolve import ALONE, FIRST, SECOND
 from .ir import INT, POINTER, Code, Value
+from .memory import MEMORY, Shape
 from .number import Double
-from .operations import OperationCode, Shape
+from .operations import OperationCode
 
-MEMORY = ("now", "series", "rates", "kept", "still", "clock", "unit", "data", "index")
-"""Pointers that these functions take, in this order; the order k follows."""
 VALUES = "values"
 """The place of order 0, beside `ALONE`, `FIRST` and `SECOND` of the others."""
 PLACES = ("at", "series", "rates", "data", "index", "bias")
 """Fields of operations, operands and terms that say where something lies; -1 where there is nothing."""
 FEW = 12
 """Operations up to which they are written out one after the other; more share functions where they are alike."""
-
-
-def packed(recurrences: Recurrences, tile: int) -> np.ndarray:
-    """The table of weights with dense matrices cut into tiles of rows, each tile column by column."""
-    data = recurrences.data.copy()
-    for operation in recurrences.operations:
-        for term in operation.terms if isinstance(operation, Sum) else ():
-            if term.kind == "dense":
-                rows, columns = operation.out.size, term.operand.size
-                matrix = recurrences.data[term.data : term.data + rows * columns].reshape(rows, columns, -1)
-                tiles = [matrix[r : r + tile].swapaxes(0, 1).reshape(-1) for r in range(0, rows, tile)]
-                data[term.data : term.data + rows * columns] = np.concatenate(tiles).reshape(-1, *data.shape[1:])
-    return data
 
 
 class SeriesCode:

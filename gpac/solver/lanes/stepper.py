@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -18,12 +17,9 @@ from llvmlite import ir
 from ..recurrences import Recurrences
 from .group import SIDE_BY_SIDE, Group
 from .ir import DOUBLE, INT, Value
-from .number import Double, Number
-from .operations import Shape
+from .memory import REACHED, SPENT, STUCK, Shape, Steps
+from .number import Double, DoubleDouble, Number
 from .series import SeriesCode
-
-REACHED, STUCK, SPENT = 1, 2, 3
-"""Fates that end a trajectory; 0 while it runs."""
 
 LARGEST_WEIGHT = 1e100
 UNIT_BITS = 16
@@ -32,19 +28,14 @@ GAUSS = ((0.06943184420297371, 0.17392742256872693), (0.33000947820757187, 0.326
 """Nodes and weights of 4-point Gauss-Legendre on (0, 1); the other two mirror them."""
 
 
-@dataclass(frozen=True)
-class Steps:
-    """What is fixed when the code is made.
+ARITHMETICS: dict[str, type[Double]] = {"double": Double, "double-double": DoubleDouble}
 
-    `order` of every step, `tol` and `floor` (atol / tol) as in `gpac.solve`, whether the curve's length is
-    measured and polynomials are kept.
-    """
 
-    order: int
-    tol: float
-    floor: float
-    length: bool
-    keep: bool
+def module(recurrences: Recurrences, precision: str, shape: Shape, stride: int, steps: Steps) -> ir.Module:
+    """The code of the whole engine for one circuit."""
+    made = ir.Module("lanes")
+    StepCode(made, recurrences, ARITHMETICS[precision], shape, stride, steps)
+    return made
 
 
 class StepCode:

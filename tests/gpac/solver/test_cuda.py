@@ -27,6 +27,7 @@ from gpac.solver.cuda.layout import ARITHMETICS, Layout
 from gpac.solver.lanes import engine
 from gpac.solver.lanes.engine import LaneEngine
 from gpac.solver.series import Series
+from gpac.solver.start import at_start
 from gpac.solver.task import Batch, Limits, Settings
 from gpac.wire import Start
 
@@ -94,7 +95,12 @@ def batch_for(circuit, ends) -> Batch:
     count = len(ends)
     rng = np.random.default_rng(3)
     given = {n: rng.normal(size=(size, count)) * np.geomspace(0.1, 1, count) for n, size in circuit.inputs.items()}
-    return Batch(given, Series(circuit, np).start(given, count), np.zeros(count), np.array(ends, dtype=float))
+    return Batch(
+        given,
+        at_start(Series(circuit, np), given, count, circuit.integrals),
+        np.zeros(count),
+        np.array(ends, dtype=float),
+    )
 
 
 def in_order(pieces):
@@ -263,7 +269,7 @@ def test_double_double_has_some_thirty_digits_and_the_bits_of_the_lanes(problem)
     circuit = circuit_of(problem.system)
     settings = settings_for(circuit, 1e-28, precision="double-double", keep=True)
     end = problem.t if problem.name != "Lorenz" else Fraction(1)
-    start = Series(circuit, np, "double-double").start({}, 2)
+    start = at_start(Series(circuit, np, "double-double"), {}, 2, circuit.integrals)
     batch = Batch({}, start, as_pair(np.zeros(2)), Pair.of([end, end / 3]))
     kernel = CudaEngine(circuit, settings, np, build=HostKernel).advance(batch, Limits(10_000))
     lanes = LaneEngine(circuit, settings).advance(batch, Limits(10_000))

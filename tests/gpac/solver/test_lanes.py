@@ -17,20 +17,27 @@ import gpac
 from compile import Network, Tanh, dense, homotopy
 from gpac import PIVP, Status, solve
 from gpac.solver import choice
-from gpac.solver.lanes import engine, machine, series
+from gpac.solver.lanes import engine, machine, series, stepper
 from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times, recurrences
 
 x, y = sympy.symbols("x y")
 PENDULUM = PIVP({x: y, y: -x + x**3 / 6}, {x: 0.5, y: 0})
 
 
+def forget(*systems):
+    """Nothing compiled is left in memory, and nothing kept with these systems."""
+    engine._codes.clear()
+    for system in systems:
+        (system.to_circuit() if isinstance(system, PIVP) else system).prepared.clear()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty cache on disk, and nothing compiled yet."""
     monkeypatch.setenv("GPAC_CACHE", str(tmp_path / "cache"))
-    engine._codes.clear()
+    forget(PENDULUM)
     yield tmp_path / "cache"
-    engine._codes.clear()
+    forget(PENDULUM)
 
 
 def outputs(system=PENDULUM, t=2.0, **more):
@@ -51,8 +58,8 @@ def network(seed: int, sizes=(3, 5, 4, 2)) -> Network:
 def test_code_is_kept_on_disk_and_used_again(folder, monkeypatch):
     first = outputs()
     (kept,) = folder.iterdir()
-    engine._codes.clear()
-    monkeypatch.setattr(engine, "StepCode", None)  # no code can be written any more
+    forget(PENDULUM)
+    monkeypatch.setattr(stepper, "module", None)  # no code can be written any more
     assert_array_equal(outputs(), first)
     assert list(folder.iterdir()) == [kept]
 
@@ -63,7 +70,7 @@ def test_spoiled_code_on_disk_is_made_again(folder, spoil):
     (kept,) = folder.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(spoil(whole))
-    engine._codes.clear()
+    forget(PENDULUM)
     assert_array_equal(outputs(), first)
     assert kept.read_bytes() == whole
 
@@ -71,7 +78,7 @@ def test_spoiled_code_on_disk_is_made_again(folder, spoil):
 def test_without_a_folder_to_write_to_it_works_all_the_same(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("GPAC_CACHE", str(tmp_path / "file" / "cache"))
-    engine._codes.clear()
+    forget(PENDULUM)
     assert np.isfinite(outputs()).all()
 
 
@@ -87,14 +94,30 @@ def test_another_process_finds_the_same_code(folder):
     """And gets the same bits."""
     first = outputs()
     program = (
-        "import sympy, gpac; from gpac.solver.lanes import engine; engine.StepCode = None; x, y = sympy.symbols('x y');"
+        "import sys, sympy, gpac; x, y = sympy.symbols('x y');"
         "p = gpac.PIVP({x: y, y: -x + x**3 / 6}, {x: 0.5, y: 0});"
-        "print(gpac.solve(p, t=2.0, tol=1e-11, backend='compiled').outputs.tobytes().hex())"
+        "print(gpac.solve(p, t=2.0, tol=1e-11, backend='compiled').outputs.tobytes().hex());"
+        "assert 'gpac.solver.lanes.stepper' not in sys.modules"  # what writes code is not even loaded
     )
     root = Path(gpac.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == first.tobytes().hex(), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, first.tobytes().hex()), done.stderr
+
+
+def test_what_is_worked_out_for_a_circuit_is_used_again():
+    """As long as the same is asked; another tolerance takes its place, and the numbers are those of a new circuit."""
+    program, X = homotopy(network(6)), np.random.default_rng(6).normal(size=(5, 3))
+    given = {"inputs": X, "backend": "compiled"}
+    first = solve(program, tol=1e-11, **given)
+    kept = program.prepared["lanes"]
+    assert_array_equal(solve(program, tol=1e-11, **given).outputs, first.outputs)
+    assert program.prepared["lanes"] is kept
+    assert_array_equal(
+        solve(program, tol=1e-6, **given).outputs, solve(homotopy(network(6)), tol=1e-6, **given).outputs
+    )
+    assert program.prepared["lanes"] is not kept
+    assert_array_equal(solve(program, tol=1e-11, **given).outputs, first.outputs)
 
 
 def test_slopes_of_tanh_cost_half_a_convolution():
@@ -109,10 +132,10 @@ def test_deep_networks_share_the_code_of_layers_that_are_alike(monkeypatch):
     program, X = homotopy(network(3, (4,) * 9)), np.random.default_rng(4).normal(size=(3, 4))
     shared = solve(program, inputs=X, tol=1e-11, backend="compiled")
     monkeypatch.setattr(series, "FEW", 10**6)
-    engine._codes.clear()
+    forget(program)
     monkeypatch.setattr(machine, "_own_source", lambda: "written out")
     assert_array_equal(solve(program, inputs=X, tol=1e-11, backend="compiled").outputs, shared.outputs)
-    engine._codes.clear()
+    forget(program)
     used = {kind: set() for kind in (Follow, Square, Sum)}
     for operation in recurrences(program).operations:
         if type(operation) in used:
@@ -141,12 +164,12 @@ def test_code_for_lesser_processors_gives_the_same_numbers(name, precision, fold
     monkeypatch.setattr(machine.llvm, "get_host_cpu_name", lambda: processor)
     monkeypatch.setattr(machine, "_features", lambda: features)
     monkeypatch.setattr(engine, "registers", lambda: registers)
-    engine._codes.clear()
+    forget(*(system for system, _, _ in systems))
     for (system, t, more), here in zip(systems, own, strict=True):
         there = solve(system, t=t, **more, **given)
         low = 0 if there.outputs_low is None else there.outputs_low - here.outputs_low
         assert np.abs((there.outputs - here.outputs) + low).max() < 300 * given["tol"]
-    engine._codes.clear()
+    forget(*(system for system, _, _ in systems))
 
 
 def test_circuits_of_many_units_are_left_to_arrays(monkeypatch):
