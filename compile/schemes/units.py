@@ -46,8 +46,8 @@ def activated(network: Network, number: int, z: Wire, setting: Any) -> tuple[Wir
 
 
 _ANYWHERE = (
-    "tanh sigmoid softplus log_sigmoid silu mish tanhshrink gaussian erf gelu gelu_tanh exp sin cos arctan square power "
-    "factor rsqrt sqrt reciprocal log"
+    "tanh sigmoid softplus log_sigmoid silu mish tanhshrink gaussian erf gelu gelu_tanh exp sin cos arctan square "
+    "power factor rsqrt sqrt reciprocal log"
 )
 ANYWHERE = frozenset(_ANYWHERE.split(" "))
 """Activations whose circuits ask the setting for their start values, so that arguments may start anywhere."""
