@@ -32,6 +32,7 @@ from compile.activations.kinked import width_at
 from compile.activations.maximum import tournament
 from compile.groups import Groups
 from compile.operations import Maximum
+from compile.schemes.conditioning import predicted_digits_lost
 from compile.slopes import slope_over
 from gpac import CircuitError, NumberError, ShapeError
 from gpac.invariants import prove_invariants
@@ -377,3 +378,9 @@ def test_where_nothing_is_known_the_bound_is_infinite_not_missing():
     assert 0 < network.distance([2.0]) < 1.001e-3  # the entry without weights is off by exp(delta) - 1
     assert network.distance([flint.arb.nan()]) == mpmath.inf
     assert homotopy(network).program.delta is None
+
+
+@pytest.mark.parametrize("scheme", ["homotopy", "sequential", "relaxation"])
+def test_few_digits_are_predicted_to_be_lost(scheme):
+    lost = predicted_digits_lost(mixture(Fraction(1, 20)), np.array([[0.3, -0.5, 0.2]]), scheme)
+    assert 0 < lost < 3
