@@ -50,8 +50,12 @@ class Distance(Enclosure):
         """No output differs by more than this (an mpmath number, inf where no bound is known)."""
         import mpmath
 
-        largest = max((b.abs_upper() for b in self.balls), key=float)
-        return replace(self, balls=(largest,)).mid[0] if largest.is_finite() else mpmath.inf
+        if not all(b.is_finite() for b in self.balls):
+            return mpmath.inf
+        largest = self.balls[0].abs_upper()
+        for ball in self.balls[1:]:
+            largest = ball.abs_upper() if ball.abs_upper() > largest else largest
+        return replace(self, balls=(largest,)).mid[0]
 
 
 def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:

@@ -56,7 +56,7 @@ def uniform_distances(network: Network) -> np.ndarray:
             for k in node.inputs:
                 if last[k] == number:
                     known[k] = None
-    return np.asarray(known[-1].most)
+    return np.nan_to_num(known[-1].most, nan=np.inf, posinf=np.inf)
 
 
 def _after(operation: Operation, operands: Sequence[_Bounds], width: int) -> _Bounds:
@@ -134,7 +134,10 @@ def _parts(matrix: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _scaled(factor: float, x: np.ndarray) -> np.ndarray:
-    return factor * x if factor and x.any() else np.zeros(len(x))
+    moved = x > 0
+    out = np.zeros(len(x))
+    out[moved] = factor * x[moved] if factor else 0.0
+    return out
 
 
 def _times(matrix: Matrix, x: np.ndarray) -> np.ndarray:

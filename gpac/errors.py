@@ -18,7 +18,7 @@ class NumberError(GpacError, ValueError):
 
 
 class SolveError(GpacError, RuntimeError):
-    """A trajectory did not reach its end; raised by `Solution.check`."""
+    """A trajectory did not reach its end; raised by `Solution.check` and by `gpac.reference`."""
 
 
 class WorkerError(GpacError, RuntimeError):

@@ -61,7 +61,7 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
 
     Each output is claimed to lie within 10**-digits of a decimal number, digits being those asked for; where the inputs
     are boxes, within the proof's own ball. Of a limit program the file speaks about the outputs at the time when they
-    are read, not about their limits.
+    are read, not about their limits; of a program near to what was asked for (`Proof.original`) about its own outputs.
 
     Parameters
     ----------

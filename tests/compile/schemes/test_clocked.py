@@ -143,3 +143,10 @@ def test_a_linear_network_needs_no_clock():
     circuit = clocked(network)
     assert circuit.dim == 0
     assert gpac.solve(circuit, inputs=[1.0, 1.0]).outputs == [3.5]
+
+
+def test_its_cost_is_measured_from_few_bits_on():
+    """At 16 working bits the gates cannot be followed at all: that is a lack of bits, not an end of the solution."""
+    cost = gpac.measure(clocked(mlp(1, 2, 1), error=1e-3), inputs=[0.5], bits=[16])
+    assert [row.bits for row in cost.table] == [16]
+    assert cost.table[0].working_bits > 16
