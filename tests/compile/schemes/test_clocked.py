@@ -89,7 +89,7 @@ def test_invariants_of_the_clocked_system():
     assert max(map(float, drift.values())) < 1e-11
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(moves=st.lists(st.sampled_from(MOVES), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
 def test_random_dags(moves, seed):
     rng = np.random.default_rng(seed)

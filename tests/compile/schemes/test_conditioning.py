@@ -53,7 +53,7 @@ def test_a_saturated_deep_network_loses_more_and_it_was_predicted():
     assert predicted_digits_lost(flat, x, "homotopy") < 1
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(moves=st.lists(st.sampled_from(MOVES), min_size=1, max_size=5), seed=st.integers(0, 2**32 - 1))
 def test_random_dags(moves, seed):
     rng = np.random.default_rng(seed)
