@@ -15,7 +15,8 @@ from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
 from ..schedule import Schedule
-from .enclose import Ends, Limits, Reached, Stuck, run
+from .affine import Symbols, size
+from .enclose import Ends, Limits, Reached, Stuck, _log2_ball, run
 from .proof import Answer, Proof, Question, dyadic_to_mpf
 
 _PRECISION = RLock()
@@ -100,9 +101,12 @@ def _with_rising_precision(
     far: Any,
 ) -> Proof:
     """Run at more and more bits until the balls are narrow enough, or more bits make them no narrower."""
-    boxes = any(_is_box(v) for entries in given.values() for v in entries)
+    radii = [_log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if _is_box(v)]
+    boxes, widest = bool(radii), max(radii, default=0.0)
     goal = digits * LOG2_10
     bits = ceil(goal) + 32 + 2 * (_phase_count(system) - 1)
+    if boxes and -widest < goal + 16:  # rounding is to be far below the width of the boxes
+        bits = max(bits, ceil(-widest) + 32) + 16
     missing, reached = float("inf"), 0.0
     while bits <= max_bits:
         outcome, last = _attempt(system, end, given, limits, progress, bits)
@@ -112,10 +116,10 @@ def _with_rising_precision(
         if isinstance(outcome, Reached):
             balls = _all_outputs(outcome, far, bits)
             before, missing = missing, _missing_bits(balls, goal)
-            if missing <= 0 or (boxes and before - missing < 4):
+            if missing <= 0 or (boxes and (before - missing < 0.05 or _mostly_symbols(outcome))):
                 figures = (reached, bits, outcome.steps, outcome.order)
                 return Proof(Answer.PROVEN, balls, _names(system), "", None, *figures)
-            bits = bits + ceil(missing) + 8 if missing < float("inf") else 2 * bits
+            bits = bits + (32 if boxes else ceil(missing) + 8) if missing < float("inf") else 2 * bits
         elif not outcome.wide or (boxes and bits > 4 * goal + 256):
             return _unknown(outcome, reached, bits)
         else:
@@ -131,11 +135,12 @@ def _attempt(
     import flint
 
     with flint.ctx.workprec(bits):
-        values = {name: [to_arb(v) for v in entries] for name, entries in given.items()}
+        values, symbols = _with_symbols(given)
         if isinstance(system, Circuit):
-            outcome = run(system, end, values, limits, progress)
+            outcome = run(system, end, values, limits, progress, symbols)
             return outcome, outcome.t if isinstance(outcome, Stuck) else to_arb(end).mid()
         steps, order, done = 0, 0, Fraction(0)
+        hulls: dict[str, list[Any]] = {}
         for number, phase in enumerate(system.phases):
             outcome = run(
                 phase.circuit,
@@ -143,15 +148,39 @@ def _attempt(
                 values,
                 limits,
                 _share(progress, number, len(system.phases)),
+                symbols,
             )
             if isinstance(outcome, Ends):
                 return replace(outcome, low=outcome.low + done, high=outcome.high + done), done
             if isinstance(outcome, Stuck):
                 return outcome, done + outcome.t
             values |= outcome.outputs
+            symbols |= outcome.rows
+            hulls |= outcome.hulls
             steps, order, done = steps + outcome.steps, max(order, outcome.order), done + phase.duration
         outputs = {name: values[name] for name in system.outputs}
-        return Reached(outputs, steps, order), done
+        rows = {name: symbols[name] for name in system.outputs}
+        return Reached(outputs, rows, {n: hulls[n] for n in outputs}, steps, order), done
+
+
+def _with_symbols(given: dict) -> tuple[dict[str, list[Any]], dict[str, list[Symbols]]]:
+    """Inputs as balls, boxes as their centres with a symbol for each entry that has a radius."""
+    import flint
+
+    count = sum(_is_box(v) for entries in given.values() for v in entries)
+    values: dict[str, list[Any]] = {}
+    symbols: dict[str, list[Symbols]] = {}
+    number = 0
+    for name, entries in given.items():
+        values[name], symbols[name] = [], []
+        for v in entries:
+            row: Symbols = None
+            if _is_box(v):
+                row = [flint.arb(0)] * count
+                row[number], number = v.rad(), number + 1
+            values[name].append(v.mid() if _is_box(v) else to_arb(v))
+            symbols[name].append(row)
+    return values, symbols
 
 
 def _share(progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
@@ -211,7 +240,7 @@ def _all_outputs(outcome: Reached, far: Any, bits: int) -> tuple[Any, ...]:
     """All output balls, widened by the distance from the limit where the program has one."""
     import flint
 
-    balls = [ball for entries in outcome.outputs.values() for ball in entries]
+    balls = [ball for entries in outcome.hulls.values() for ball in entries]
     if far is None:
         return tuple(balls)
     with flint.ctx.workprec(bits):
@@ -220,8 +249,6 @@ def _all_outputs(outcome: Reached, far: Any, bits: int) -> tuple[Any, ...]:
 
 def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
     """How many bits the widest ball lacks to a radius below 2**-goal; inf for a ball that is not finite."""
-    from .enclose import _log2_ball
-
     missing = float("-inf")
     for ball in balls:
         if not ball.is_finite():
@@ -230,6 +257,15 @@ def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
         if size is not None:
             missing = max(missing, size + goal)
     return missing
+
+
+def _mostly_symbols(outcome: Reached) -> bool:
+    """Whether the outputs are hardly wider than their first-order dependence on the inputs: no bits make that less."""
+    return all(
+        100 * size(row) >= 99 * hull.rad()
+        for name, hulls in outcome.hulls.items()
+        for hull, row in zip(hulls, outcome.rows[name], strict=True)
+    )
 
 
 def _is_box(value: Any) -> bool:
