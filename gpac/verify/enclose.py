@@ -35,8 +35,8 @@ MOST_CENTRED = 256
 """States of one part up to which its width is carried beside a centre (a matrix of that size per step)."""
 PATIENCE = 2**8
 """How far above the rounding level bounds may grow before they get a frame."""
-FINE, COARSE = 12, 8
-"""Degree in time to which slopes are followed, for parts with and without a frame."""
+DEGREE = 8
+"""Degree in time to which slopes are followed."""
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ class _Part:
             return ends
         if not self.framed and len(self.keys) <= MOST_FRAMED and self._grown(state):
             self.framed, before = True, reframed(before, len(self.keys))
-        degree = 0 if not self.framed else FINE if len(self.keys) <= MOST_FRAMED else COARSE
+        degree = DEGREE if self.framed else 0
         with flint.ctx.workprec(64):
             path = {(w, i): model(c[w][i], step, rest[w][i], degree) for w, i in self.keys}
             clock = model([to_arb(t), flint.arb(1)], step, flint.arb(0), degree)

@@ -22,6 +22,8 @@ from .proof import Answer, Proof, Question, dyadic_to_mpf
 _PRECISION = RLock()
 """flint's working precision belongs to the process: proofs take turns, and put it back."""
 
+WIDEST_POINT, WIDEST_BOX = -4, -1
+"""Widest useful ball as a power of two, relative to the state: for inputs that are numbers, and for boxes."""
 LOG2_10 = 3.3219280948873626
 
 
@@ -78,7 +80,12 @@ def prove(
     given = _exact_inputs(runnable, {"initial": initial} if initial is not None else inputs)
     end = _end_time(runnable, t, given, digits)
     deadline = None if seconds is None else clock.monotonic() + seconds
-    limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
+    boxes = any(_is_box(v) for entries in given.values() for v in entries)
+    limits = Limits(
+        max_steps=max_steps,
+        widest=WIDEST_BOX if boxes else WIDEST_POINT,
+        stop=lambda: deadline is not None and clock.monotonic() > deadline,
+    )
     with _PRECISION:
         far = _distance_from_limit(runnable, given, end, digits)
         if far is not None and not far < to_arb(Fraction(1, 10**digits)):

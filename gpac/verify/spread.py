@@ -50,7 +50,7 @@ MOST_FRAMED = 24
 """States of one part up to which the rest has a frame."""
 OLDEST = 8
 """For how many steps what a step adds keeps columns of its own."""
-NEGLIGIBLE = 2**40
+NEGLIGIBLE = 2**30
 TINY = flint.arb(2) ** -4000
 ZERO = flint.arb(0)
 
@@ -112,9 +112,9 @@ def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], f
             both = _both(rows, growth, before, lost)
             if both is None:
                 return None
-            after, along = both
+            after, along, met = both
             anywhere = [min(a, b) for a, b in zip(anywhere, along, strict=True)]
-            if not _worth_while(after, tube, anywhere):
+            if not _worth_while(after, met, tube, anywhere):
                 break
             tube = anywhere  # all solutions are in there as well
             rows = slopes(step, tube)
@@ -122,9 +122,9 @@ def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], f
         return Spread(reframed(after, len(step.path)), growth, anywhere)
 
 
-def _worth_while(after: Distances, tube: list[Ball], anywhere: list[Ball]) -> bool:
+def _worth_while(after: Distances, met: list[Ball], tube: list[Ball], anywhere: list[Ball]) -> bool:
     """Whether a narrower tube would make the rest much smaller, and the rest matters."""
-    much = any(r * 2**10 > b for r, b in zip(after.rest, after.bound, strict=True))
+    much = any(m * 2**10 > b and 4 * m > r for r, b, m in zip(after.rest, after.bound, met, strict=True))
     return much and any(4 * a < 3 * b for a, b in zip(anywhere, tube, strict=True))
 
 
@@ -196,8 +196,8 @@ def _parted(rows: list[Row], size: int) -> _Matrix:
 
 def _both(
     rows: list[Row], growth: list[Row], before: Distances, lost: list[Ball]
-) -> tuple[Distances, list[Ball]] | None:
-    """The distances after the step by symbols and by bounds, and bounds all along the step."""
+) -> tuple[Distances, list[Ball], list[Ball]] | None:
+    """The distances after the step by symbols and by bounds; bounds all along the step; what Delta contributes."""
     size, width = len(before.bound), len(before.symbols[0])
     matrix = _parted(rows, size)
     carried = _carried(matrix.middle, [[*c, *b] for c, b in zip(before.symbols, before.frame, strict=True)])
@@ -220,7 +220,7 @@ def _both(
         [b if row is None else r for row, b, r in zip(end, bound, rest, strict=True)],
         bound,
     )
-    return after, [(a + b).upper() for a, b in zip(carried.reach, along[0], strict=False)]
+    return after, [(a + b).upper() for a, b in zip(carried.reach, along[0], strict=False)], met
 
 
 @dataclass(frozen=True, eq=False)
