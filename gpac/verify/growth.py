@@ -18,7 +18,7 @@ from .matrix import Ball
 Row: TypeAlias = dict[int, Any]
 """A sparse row: column to ball."""
 TERMS = 200
-NEGLIGIBLE = 2**40
+NEGLIGIBLE = 2**26
 
 
 def flow(rows: list[Row], starts: list[list[Ball]]) -> list[list[Ball]] | None:

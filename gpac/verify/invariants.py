@@ -25,24 +25,27 @@ class Watch:
     def __init__(self, series: BallSeries, rows: Rows) -> None:
         self.series, self.rows = series, rows
         self.matrices: dict[Wire, list[tuple[BallMatrix, Wire]]] = {}
-        self.entries: list[tuple[Invariant, int, frozenset[Key]]] = []
+        self.entries: list[tuple[Invariant, int]] = []
+        self.reading: dict[Key, list[tuple[Invariant, int, set[Key]]]] = {}
         inside = set(series.circuit.wires)
         for invariant in series.circuit.program.invariants:
             wire = series.circuit.source(invariant.wire)
             for i in range(wire.size):
                 reads = self._reads(wire, i)
                 if all(w in inside for w, _ in reads):
-                    own = frozenset(key for key in reads if isinstance(key[0], Integral))
-                    self.entries.append((invariant, i, own))
+                    own = {key for key in reads if isinstance(key[0], Integral)}
+                    self.entries.append((invariant, i))
+                    if own:
+                        self.reading.setdefault(next(iter(own)), []).append((invariant, i, own))
 
     def of(self, keys: list[Key]) -> _Checked:
         """The invariants that read nothing that moves but these entries."""
         own = set(keys)
-        return _Checked(self, [(x, i) for x, i, reads in self.entries if reads and reads <= own])
+        return _Checked(self, [(x, i) for key in keys for x, i, reads in self.reading.get(key, []) if reads <= own])
 
     def check(self, state: Values, t: Ball) -> None:
         """Compare all of them with the state at the end."""
-        _Checked(self, [(x, i) for x, i, _ in self.entries]).check(state, t)
+        _Checked(self, self.entries).check(state, t)
 
     def _reads(self, wire: Wire, i: int) -> set[Key]:
         found: set[Key] = set()
@@ -67,8 +70,10 @@ class Watch:
                 self.matrices[w] = known or [(BallMatrix(m), source(x)) for m, x in w.terms]
             return [(a, x, j) for matrix, x in self.matrices[w] for j, a in matrix.row(i)]
         if isinstance(w, Product):
-            rows = [(j, k) for o, j, k in zip(*map(list, w.pairs()), strict=True) if o == i]
             left, right = source(w.left), source(w.right)
+            if w.einsum is None:
+                return [(None, left, i if left.size > 1 else 0), (None, right, i if right.size > 1 else 0)]
+            rows = [(j, k) for o, j, k in zip(*map(list, w.pairs()), strict=True) if o == i]
             return [pair for j, k in rows for pair in ((None, left, j), (None, right, k))]
         return []
 

@@ -103,7 +103,8 @@ def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], f
         rows, growth, tube, anywhere = found
         lost = [*lost, *[ZERO] * (len(anywhere) - len(lost))]
         if not framed:
-            ends = flow(growth, [[*before.bound, flint.arb(1)]])
+            decays = any(i in row and row[i] < 0 for i, row in enumerate(growth))
+            ends = flow(growth, [[*before.bound, flint.arb(1)]]) if decays else [anywhere]
             if ends is None:
                 return None
             bound = [(a + b).upper() for a, b in zip(ends[0], lost, strict=False)]

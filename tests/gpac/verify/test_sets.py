@@ -1,6 +1,7 @@
 """Sets of inputs and start values: the ball holds the image of every point, and is hardly wider than the images."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import flint
 import mpmath
@@ -124,7 +125,7 @@ def test_many_inputs_that_act_through_few_sums_cost_one_symbol_each():
 def network(sizes, activation, seed=5):
     rng = np.random.default_rng(seed)
     layers = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         layers += [dense(rng.normal(size=(m, n)) / 2, rng.normal(size=m) / 2), activation()]
     return Network(sizes[0], layers[:-1])
 
