@@ -21,13 +21,14 @@ from ..wire import Integral, Wire, describe
 from .affine import Affine, Rows, Symbols, whole
 from .balls import BallSeries, Group, Values, groups, still_entries
 from .basis import Basis
+from .distances import MOST_FRAMED, Distances, reframed, size_of, start
 from .invariants import Watch
 from .matrix import Ball
 from .models import model
 from .pole import time_to_pole
 from .proof import to_fraction
 from .slopes import Key, Step
-from .spread import MOST_FRAMED, Distances, reframed, size_of, spread, start
+from .spread import spread
 from .tail import tail
 
 LN2 = 0.6931471805599453

@@ -50,7 +50,7 @@ def prove(
         Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb` is the set it is: the balls then
         contain the images of all its points, and are as wide as that makes them.
     digits : int
-        Every radius will be below 10**-digits.
+        Every radius will be below 10**-digits; where inputs are boxes, or the radii are about what the boxes make them.
     initial : (n,) exact numbers, optional
         For a PIVP: start values in place of its own.
     max_bits, max_steps, seconds
@@ -60,12 +60,19 @@ def prove(
     -------
     Proof
         PROVEN with balls; ENDS with an enclosure of the time where the solution ceases to exist; or
-        UNKNOWN with the reason and how far it got.
+        UNKNOWN with the reason and how far it got: where a bound grew too large, of which integrator, and through
+        which entry of the Jacobian.
+
+    Raises
+    ------
+    InvariantError
+        If the balls exclude what the circuit claims to stay constant.
 
     Notes
     -----
-    Taylor series in Arb balls, unit by unit; every step's remainder is bounded by `gpac.verify.tail`. The
-    working precision is raised until the radii are small enough. For a limit program the ball contains the
+    Taylor series in Arb balls, unit by unit; every step's remainder is bounded by `gpac.verify.tail`, and how sets
+    of solutions spread around the exact centre by `gpac.verify.spread`. The working precision is raised until the
+    radii are small enough. For a limit program the ball contains the
     *limit*: its bound at time t is part of the radius.
 
     >>> import gpac, mpmath, sympy

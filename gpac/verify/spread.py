@@ -33,43 +33,21 @@ Sources: Lohner, "Computation of guaranteed enclosures" (1992); Mrozek and Zglic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import flint
-import numpy as np
 
+from .distances import BITS, ZERO, Distances, reframed, size_of, sizes_of
 from .growth import Row, flow, without_decay
 from .matrix import Ball
 from .models import coefficients, hull
 from .slopes import OUTSIDE, Step, slopes
 
-BITS, MOST_BITS = 64, 512
+MOST_BITS = 512
 TRIES, REFINEMENTS, MOST_TERMS = 12, 2, 60
-MOST_FRAMED = 24
-"""States of one part up to which the rest has a frame."""
-OLDEST = 8
-"""For how many steps what a step adds keeps columns of its own."""
 NEGLIGIBLE = 2**30
 TINY = flint.arb(2) ** -4000
-ZERO = flint.arb(0)
-
-
-@dataclass(frozen=True, eq=False)
-class Distances:
-    """C, B (one row per component), the rest and the bound; see above. Entries are exact balls.
-
-    The first components are the states; those after them are constants, which rest.
-    """
-
-    symbols: list[list[Ball]]
-    frame: list[list[Ball]]
-    rest: list[Ball]
-    bound: list[Ball]
-
-    def sharp(self) -> bool:
-        """Whether there is one solution only."""
-        return not any(b > 0 for b in self.bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +57,6 @@ class Spread:
     after: Distances
     growth: list[Row]
     anywhere: list[Ball]
-
-
-def start(symbols: list[list[Ball]], rest: list[Ball]) -> Distances:
-    """Distances from rows of C and radii."""
-    bound = [(sum(map(abs, row), ZERO) + r).upper() for row, r in zip(symbols, rest, strict=True)]
-    return Distances(symbols, [[] for _ in rest], rest, bound)
 
 
 def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], framed: bool) -> Spread | None:
@@ -248,7 +220,7 @@ def _carried(middle: list[Any], columns: list[list[Ball]]) -> _Carried:
 def _series(middle: list[Any], columns: list[list[Ball]]) -> _Carried:
     size, width = len(columns), len(columns[0])
     terms = [flint.arb_mat(size, width, [x for row in columns for x in row])]
-    sizes = [_sizes(terms[0])]
+    sizes = [sizes_of(terms[0])]
     end, reach, small = terms[0], sizes[0], 0
     while len(terms) <= MOST_TERMS and small < 2:
         k = len(terms)
@@ -256,7 +228,7 @@ def _series(middle: list[Any], columns: list[list[Ball]]) -> _Carried:
         for a, x in zip(middle[1:], terms[-2::-1], strict=False):
             new = new + a * x
         terms.append(new / k)
-        sizes.append(_sizes(terms[-1]))
+        sizes.append(sizes_of(terms[-1]))
         end, reach = end + terms[-1], [a + b for a, b in zip(reach, sizes[-1], strict=True)]
         small = small + 1 if all(b * NEGLIGIBLE <= a for a, b in zip(reach, sizes[-1], strict=True)) else 0
     forced = flint.arb_mat(size, 1)
@@ -275,55 +247,5 @@ def _series(middle: list[Any], columns: list[list[Ball]]) -> _Carried:
     )
 
 
-def _sizes(matrix: Any) -> list[Ball]:
-    return [size_of(row) for row in matrix.tolist()]
-
-
-def size_of(row: list[Ball]) -> Ball:
-    """Sum of the magnitudes."""
-    return sum(map(abs, row), ZERO)
-
-
 def _column(vector: list[Ball]) -> Any:
     return flint.arb_mat(len(vector), 1, vector)
-
-
-def reframed(before: Distances, states: int) -> Distances:
-    """The same distances with the rest of the states in the frame, where there are not too many."""
-    if states > MOST_FRAMED:
-        return before
-    width = len(before.frame[0])
-    with flint.ctx.workprec(BITS):
-        own = [[r if i == j else ZERO for j in range(states)] for i, r in enumerate(before.rest[:states])]
-        new = [[*b, *r] for b, r in zip(before.frame, own, strict=False)]
-        if width + states > OLDEST * states or not width:
-            new = _boxed(new) if width else own
-        zeros = [ZERO] * len(new[0])
-        others = before.rest[states:]
-        return replace(before, frame=new + [zeros for _ in others], rest=[ZERO] * states + others)
-
-
-def _boxed(columns: list[list[Ball]]) -> list[list[Ball]]:
-    """Q diag(rho) that contains all sums of the columns with factors in [-1, 1]; the last ones are a diagonal."""
-    size = len(columns)
-    scale = [_power_of_two(size_of(row)) for row in columns]
-    scaled = [[x / a for x in row] for row, a in zip(columns, scale, strict=True)]
-    q = _orthogonal(np.array([[float(x) for x in row[:-size]] for row in scaled]))
-    inverse = flint.arb_mat(size, size, [x for row in q for x in row]).inv()
-    sums = _sizes(inverse * flint.arb_mat(size, len(scaled[0]), [x for row in scaled for x in row]))
-    rho = [flint.arb(0, x).rad() for x in sums]  # 30 bits, so that the products are exact
-    return [[a * x * r for x, r in zip(row, rho, strict=True)] for a, row in zip(scale, q, strict=True)]
-
-
-def _orthogonal(columns: np.ndarray) -> list[list[float]]:
-    """A square matrix of numbers of 24 bits, nearly orthogonal, whose first column is along the longest column."""
-    order = np.argsort(-np.linalg.norm(columns, axis=0), kind="stable")
-    q = np.linalg.qr(columns[:, order], mode="complete")[0].astype(np.float32)
-    found: list[list[float]] = q.astype(float).tolist()
-    return found
-
-
-def _power_of_two(x: Ball) -> Ball:
-    """A power of two near x; 1 for zero."""
-    man, exp = x.abs_upper().man_exp()
-    return flint.arb(2) ** (int(exp) + int(man).bit_length()) if man else flint.arb(1)

@@ -17,7 +17,7 @@ from gpac import PIVP, Circuit, Phase, Schedule, inputs, integral, linear, produ
 from gpac import functions as fn
 from gpac.errors import InvariantError
 from gpac.program import Invariant, Program
-from gpac.verify import Answer, affine, enclose, spread
+from gpac.verify import Answer, affine, distances, enclose, spread
 from gpac.wire import Start
 
 X, Y, Z = sympy.symbols("x y z")
@@ -235,7 +235,7 @@ def _without_delta(rows, size, parted=spread._parted):
 
 def _without_rest(before, states, framed=spread.reframed):
     nothing = [flint.arb(0)] * len(before.rest)
-    return framed(spread.Distances(before.symbols, before.frame, nothing, before.bound), states)
+    return framed(distances.Distances(before.symbols, before.frame, nothing, before.bound), states)
 
 
 def _straight(function, x, parameters=(), jet=affine.jet):
