@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, frexp, log2
+from math import frexp, inf, log2
 from typing import Any
 
 import flint
@@ -18,13 +18,14 @@ from ..circuit import Circuit
 from ..exact import to_arb
 from ..wire import Integral, Wire
 from .balls import BallSeries, Group, Values, groups, still_entries
+from .fixed import expand_fixed
 from .matrix import Ball
+from .order import SCOUT_BITS, SCOUT_ORDER, best_order, in_fixed_point
 from .pole import time_to_pole
 from .proof import to_fraction
 from .spread import spread
 from .tail import tail
 
-LN2 = 0.6931471805599453
 MOST_CENTRED = 256
 """States of one part up to which its width is carried beside a centre (a matrix of that size per step)."""
 
@@ -82,7 +83,7 @@ def run(
         return Stuck("a start value is not finite at this precision", Fraction(0), True, 0, 0)
     final: Values = {w: list(balls) for w, balls in state.items()}
     parts = groups(series)
-    steps, order = 0, _order()
+    steps, order = 0, best_order(flint.ctx.prec)
     ends: Ends | None = None
     for number, group in enumerate(parts):
         part = _Part(series, group, order, limits)
@@ -98,11 +99,6 @@ def run(
     values = series.values(final, to_arb(end))
     outputs = {name: values[circuit.source(w)] for name, w in circuit.outputs.items()}
     return Reached(outputs, steps, order)
-
-
-def _order() -> int:
-    """Highest order at the working precision: steps of 1/e^2 of the radius of convergence."""
-    return max(8, ceil(0.5 * LN2 * int(flint.ctx.prec)) + 2)
 
 
 class _Part:
@@ -164,29 +160,52 @@ class _Part:
     def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
         """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.
 
-        A step that cannot be proven is halved.
+        A step that cannot be proven is halved, or shortened as far as its tail asks for.
         """
         start: Values = {w: [None] * w.size for w in self.integrals}
         for w, i in self.keys:
             start[w][i] = state[w][i].mid() if self.centred else state[w][i]
-        c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre)
-        h = _dyadic(self._radius(c) * 2.0 ** (-flint.ctx.prec / self.order))
+        c, errors, unit = self._expand(start, t, left)
+        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order)) * unit
+        if errors is not None:
+            h = min(h, unit)  # as far as the errors are bounded
         step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
         for _ in range(40):
             if not h > 0:
                 return None
-            rest = tail(self.series, c, step, self.order, self.group)
-            if rest is not None and self._small(rest, state):
-                width = self._spread(c, rest, state, t, step)
+            rest = tail(self.series, c, step / to_arb(unit), self.order, self.group, errors)
+            excess = inf if rest is None else self._excess(rest, state)
+            if rest is not None and excess <= 0:
+                width = self._spread(c, rest, state, t, step, unit)
                 if width is not None:
                     for w, i in self.keys:
-                        state[w][i] = _evaluate(c[w][i], step) + flint.arb(0, rest[w][i]) + flint.arb(0, width[w, i])
+                        value = _evaluate(c[w][i], step / to_arb(unit))
+                        state[w][i] = value + flint.arb(0, rest[w][i]) + flint.arb(0, width[w, i])
                     return moved
-            h = (_dyadic(float(left.abs_upper())) if moved is END else h) / 2
+            factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
+            h = _shortened(to_fraction(step.lower()), factor)
             step, moved = to_arb(h), h
         return None
 
-    def _spread(self, c: Values, rest: dict[Wire, list[Ball]], state: Values, t: Fraction, step: Ball) -> Any:
+    def _expand(self, start: Values, t: Fraction, left: Ball) -> tuple[Values, Values | None, Fraction]:
+        """Coefficients in a unit of time, with bounds on errors outside of their balls if there are any.
+
+        At high orders in fixed point, in units of the step that a short expansion lets expect.
+        """
+        if self.centred and in_fixed_point(flint.ctx.prec):
+            with flint.ctx.workprec(SCOUT_BITS):
+                scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
+            unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
+            if not to_arb(unit) < left:
+                unit = _shortened(to_fraction(left.upper()), 1 + 2.0**-16)  # a little more than what is left
+            found = unit and expand_fixed(self.series, start, t, self.order, self.group, self.centre, unit)
+            if found:
+                return found.c, found.errors, unit
+        return self.series.expand(start, to_arb(t), self.order, self.group, self.centre), None, Fraction(1)
+
+    def _spread(
+        self, c: Values, rest: dict[Wire, list[Ball]], state: Values, t: Fraction, step: Ball, unit: Fraction
+    ) -> Any:
         """How far from the centre a solution can be after the step, by entry; None if no bound is found."""
         if not self.centred:
             return dict.fromkeys(self.keys, flint.arb(0))
@@ -197,23 +216,25 @@ class _Part:
             whole = flint.arb(0).union(step)
             path: Values = {w: [None] * w.size for w in self.integrals}
             for w, i in self.keys:
-                path[w][i] = _evaluate(c[w][i], whole) + flint.arb(0, rest[w][i])
+                path[w][i] = _evaluate(c[w][i], whole / to_arb(unit)) + flint.arb(0, rest[w][i])
             return spread(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
 
-    def _small(self, rest: dict[Wire, list[Ball]], state: Values) -> bool:
-        """Whether the tail is not far above the rounding level, or above the width that the balls carry."""
+    def _excess(self, rest: dict[Wire, list[Ball]], state: Values) -> float:
+        """How many bits the tail is too large: far above the rounding level, or above the width of the balls."""
         bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
         if not self.centred:
             bound = bound + sum((state[w][i].rad() for w, i in self.keys), flint.arb(0)) / 2**8
-        return all(rest[w][i] <= bound for w, i in self.keys)
+        sizes = [_log2_ball(rest[w][i]) for w, i in self.keys if not rest[w][i] <= bound]
+        level = _log2_ball(bound)
+        return max((size - level + 1 for size in sizes if size is not None and level is not None), default=0.0)
 
-    def _radius(self, c: Values) -> float:
+    def _radius(self, c: Values, order: int) -> float:
         """Estimated radius of convergence: the root test on the last third of the coefficients."""
         scale = log2(max(1.0, self._size({w: [s and s[0] for s in c[w]] for w in self.integrals})))
         smallest = float("inf")
         for wire, entries in self.integrals.items():
             for i in entries:
-                for k in range(-(-2 * self.order // 3), self.order + 1):
+                for k in range(-(-2 * order // 3), order + 1):
                     size = _log2_ball(c[wire][i][k])
                     if size is not None:
                         smallest = min(smallest, (scale - size) / k)
@@ -233,6 +254,14 @@ class _Part:
 
     def _stuck(self, reason: str, t: Fraction, wide: bool) -> Stuck:
         return Stuck(reason, t, wide, self.steps, self.order)
+
+
+def _shortened(h: Fraction, factor: float) -> Fraction:
+    """About factor * h, rounded down to 20 significant bits."""
+    part = h * Fraction(factor)
+    shift = part.denominator.bit_length() - part.numerator.bit_length() + 20
+    scale = Fraction(2) ** shift
+    return Fraction(int(part * scale)) / scale
 
 
 def _middles(balls: list[Any]) -> list[Any]:
