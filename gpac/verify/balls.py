@@ -109,9 +109,13 @@ class BallSeries:
     def _combine(self, wire: Linear, entries: list[int], c: Values, k: int) -> list[Ball]:
         total = [to_arb(wire.bias[i]) if k == 0 and wire.bias is not None else flint.arb(0) for i in entries]
         for matrix, operand in self.matrices[wire]:
-            if self.degree[operand] >= k:
-                column = [None if s is None else _at(s, k) for s in c[operand]]
-                total = [a + b for a, b in zip(total, matrix.apply(column, entries), strict=True)]
+            if self.degree[operand] < k:
+                continue
+            if matrix.kind < 2:
+                parts = [matrix.multiple(i) * _at(c[operand][i], k) for i in entries]
+            else:
+                parts = matrix.apply([None if s is None else _at(s, k) for s in c[operand]], entries)
+            total = [a + b for a, b in zip(total, parts, strict=True)]
         return total
 
     def _multiply(self, wire: Product, entries: list[int], c: Values, k: int) -> list[Ball]:

@@ -1,7 +1,7 @@
 """Step a circuit through time: Taylor polynomial in balls, the rigorous tail, and the spread of what is uncertain.
 
 A centre without width is followed by Taylor polynomials; how far any other solution in question can be from it
-is carried beside it (`spread`). Parts with very many states carry their width in the balls themselves.
+is carried beside it (`spread`, and `cascade` for parts with very many states).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..circuit import Circuit
 from ..exact import to_arb
 from ..wire import Integral, Wire
 from .balls import BallSeries, Group, Values, groups, still_entries
+from .cascade import spread_in_layers
 from .fixed import expand_fixed
 from .matrix import Ball
 from .order import SCOUT_BITS, SCOUT_ORDER, best_order, in_fixed_point
@@ -26,8 +27,8 @@ from .proof import to_fraction
 from .spread import spread
 from .tail import tail
 
-MOST_CENTRED = 256
-"""States of one part up to which its width is carried beside a centre (a matrix of that size per step)."""
+MOST_IN_MATRIX = 256
+"""States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,8 @@ class _Part:
         self.series, self.group, self.order, self.limits = series, group, order, limits
         self.integrals: dict[Wire, list[int]] = {w: entries for w, entries in group.items() if isinstance(w, Integral)}
         self.keys = [(w, i) for w, entries in self.integrals.items() for i in entries]
-        self.centred = len(self.keys) <= MOST_CENTRED
         self.still = still_entries(series, group)
-        self.centre = {w: _middles(balls) for w, balls in self.still.items()} if self.centred else self.still
+        self.centre = {w: _middles(balls) for w, balls in self.still.items()}
         self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
         self.steps = 0
 
@@ -164,7 +164,7 @@ class _Part:
         """
         start: Values = {w: [None] * w.size for w in self.integrals}
         for w, i in self.keys:
-            start[w][i] = state[w][i].mid() if self.centred else state[w][i]
+            start[w][i] = state[w][i].mid()
         c, errors, unit = self._expand(start, t, left)
         h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order)) * unit
         if errors is not None:
@@ -192,7 +192,7 @@ class _Part:
 
         At high orders in fixed point, in units of the step that a short expansion lets expect.
         """
-        if self.centred and in_fixed_point(flint.ctx.prec):
+        if in_fixed_point(flint.ctx.prec):
             with flint.ctx.workprec(SCOUT_BITS):
                 scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
             unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
@@ -207,8 +207,6 @@ class _Part:
         self, c: Values, rest: dict[Wire, list[Ball]], state: Values, t: Fraction, step: Ball, unit: Fraction
     ) -> Any:
         """How far from the centre a solution can be after the step, by entry; None if no bound is found."""
-        if not self.centred:
-            return dict.fromkeys(self.keys, flint.arb(0))
         radii = {(w, i): state[w][i].rad() for w, i in self.keys}
         if not any(r > 0 for r in radii.values()) and self.sharp:
             return dict.fromkeys(self.keys, flint.arb(0))
@@ -217,13 +215,12 @@ class _Part:
             path: Values = {w: [None] * w.size for w in self.integrals}
             for w, i in self.keys:
                 path[w][i] = _evaluate(c[w][i], whole / to_arb(unit)) + flint.arb(0, rest[w][i])
-            return spread(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
+            follow = spread if len(self.keys) <= MOST_IN_MATRIX else spread_in_layers
+            return follow(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
 
     def _excess(self, rest: dict[Wire, list[Ball]], state: Values) -> float:
-        """How many bits the tail is too large: far above the rounding level, or above the width of the balls."""
+        """How many bits the tail is too large: far above the rounding level."""
         bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
-        if not self.centred:
-            bound = bound + sum((state[w][i].rad() for w, i in self.keys), flint.arb(0)) / 2**8
         sizes = [_log2_ball(rest[w][i]) for w, i in self.keys if not rest[w][i] <= bound]
         level = _log2_ball(bound)
         return max((size - level + 1 for size in sizes if size is not None and level is not None), default=0.0)
