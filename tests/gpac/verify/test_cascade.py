@@ -44,7 +44,9 @@ def test_a_cascade_spreads_along_its_chain():
     mid, rad = spread_of(system, Fraction(1, 4), start=[flint.arb(0, 1e-5), 0, 0])
     wanted = mpmath.expm(mpmath.matrix([[-1, 0, 0], [3, -2, 0], [0, 3, -5]]) / 4) * mpmath.matrix([1e-5, 0, 0])
     for m, got, want in zip(mid, rad, wanted, strict=True):
-        assert abs(m) + want * (1 - 1e-9) <= got <= 4 * want
+        assert (
+            abs(m) + want * (1 - 1e-9) <= got <= 8 * want
+        )  # in one step, what comes through two links counts as if it were there at once
 
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_matrix])
