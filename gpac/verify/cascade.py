@@ -1,10 +1,12 @@
 """How the distance from a centre spreads in a part with very many states: vectors instead of a matrix of slopes.
 
-As in `spread`, every solution in question is within r of a centre, and r_i' <= J_ii r_i + sum |J_ij| r_j. Here no
+As in `spread`, every solution in question is within r of a centre, here the polynomials of a step (`defect` says how
+far they are from solving the equations), and r_i' <= J_ii r_i + sum |J_ij| r_j + what the polynomials miss. Here no
 matrix J is made. Bounds on differences go through the circuit unit by unit, a layer of neurons as one vector and one
 product with a matrix of magnitudes; only along units that act entry by entry are slopes with their signs kept,
 which is where a neuron's own decay comes from. Over a step, r_j in the sum is replaced by the largest it gets. In
-layers that feed forward little is lost by that: what a neuron feeds on does not depend on it.
+layers that feed forward little is lost by that: what a neuron feeds on does not depend on it. That a tube holds what
+leaves its start proves that the solutions exist over the step.
 Source: Mueller's comparison theorem (1927), as in `spread`.
 """
 
@@ -17,6 +19,7 @@ import flint
 from ..exact import to_arb
 from ..wire import Integral, Linear, Product, Time, Wire
 from .balls import BallSeries, Group, Values
+from .defect import Misses
 from .matrix import Ball
 from .spread import Row, _add
 
@@ -35,15 +38,21 @@ def spread_in_layers(
     t: Ball,
     h: Ball,
     radii: dict[tuple[Wire, int], Ball],
+    missed: Misses,
 ) -> dict[tuple[Wire, int], Ball] | None:
-    """Bounds on |y - centre| at the end of a step from those at its start; None if no tube holds (see `spread`)."""
+    """Bounds on |y - centre| at the end of a step from those at its start; None if no tube holds."""
     with flint.ctx.workprec(BITS):
+        h = h.abs_upper()
         largest = flint.arb(0)
-        for r in [*radii.values(), *(b.rad() for balls in still.values() for b in balls if b is not None)]:
+        for r in [
+            *radii.values(),
+            *(r for pair in missed.values() for r in pair),
+            *(b.rad() for balls in still.values() for b in balls if b is not None),
+        ]:
             largest = largest.max(r)
         factor = MOST if largest * MOST < NARROW else max(LEAST, NARROW / float(largest))
         outer = {key: (factor * (r + largest) + flint.arb(2) ** -4000).upper() for key, r in radii.items()}
-        tube = _Tube(series, group, still, path, t, outer)
+        tube = _Tube(series, group, still, path, t, outer, missed)
         room = {key: (r + largest / MOST + flint.arb(2) ** -4000).upper() for key, r in radii.items()}
         for _ in range(ROUNDS):
             growth = tube.growth(room)
@@ -84,8 +93,9 @@ class _Tube:
         path: Values,
         t: Ball,
         outer: dict[tuple[Wire, int], Ball],
+        missed: Misses,
     ) -> None:
-        self.series, self.group, self.still, self.t = series, group, still, t
+        self.series, self.group, self.still, self.t, self.missed = series, group, still, t, missed
         self.value: dict[Wire, list[Any]] = dict(still)
         self.rate: dict[Wire, list[Any]] = {w: [b if b is None else flint.arb(0) for b in still[w]] for w in still}
         self.slope: dict[Wire, list[Any]] = {w: [{} for _ in still[w]] for w in still}
@@ -94,19 +104,20 @@ class _Tube:
         self.keys = list(outer)
         self.column = {key: n for n, key in enumerate(self.keys)}
         for w in group:
-            self.value[w] = self._values(w, path, outer)
+            self.value[w] = self._with_misses(w, self._values(w, path, outer), 0)
             self.slope[w] = self._slopes(w)
         for w in group:
-            self.rate[w], self.rate_slope[w] = self._rates(w)
+            rates, self.rate_slope[w] = self._rates(w)
+            self.rate[w] = self._with_misses(w, rates, 1)
 
     def growth(self, room: dict[tuple[Wire, int], Ball]) -> dict[tuple[Wire, int], tuple[Ball, Ball]] | None:
         """For every integrator entry: upper bounds on its own slope, and on what all others push it by."""
         value: dict[Wire, list[Any]] = {w: [None if b is None else b.rad() for b in self.still[w]] for w in self.still}
         rate = {w: [None if b is None else flint.arb(0) for b in self.still[w]] for w in self.still}
         for w in self.group:
-            value[w] = self._differences(w, value, room)
+            value[w] = self._and_misses(w, self._differences(w, value, room), 0)
         for w in self.group:
-            rate[w] = self._rate_differences(w, value, rate, room)
+            rate[w] = self._and_misses(w, self._rate_differences(w, value, rate, room), 1)
         found = {}
         for w, i in self.keys:
             slopes: Row = dict(self.rate_slope[w][i])
@@ -118,6 +129,17 @@ class _Tube:
                 return None
             found[w, i] = own.upper(), push.upper()
         return found
+
+    def _with_misses(self, w: Wire, found: list[Any], part: int) -> list[Any]:
+        """Balls of a unit that also contain its own polynomial, or its rate; an integrator's value is in its tube."""
+        if part == 0 and isinstance(w, Integral):
+            return found
+        return [b if b is None else b + flint.arb(0, self.missed[w, i][part]) for i, b in enumerate(found)]
+
+    def _and_misses(self, w: Wire, found: list[Any], part: int) -> list[Any]:
+        if part == 0 and isinstance(w, Integral):
+            return found
+        return [d if d is None else (d + self.missed[w, i][part]).upper() for i, d in enumerate(found)]
 
     # A difference is at most sum |slope_j| room_j + what `_differences` gives: the part not followed by slopes.
 

@@ -19,6 +19,7 @@ from ..exact import to_arb
 from ..wire import Integral, Wire
 from .balls import BallSeries, Group, Values, groups, still_entries
 from .cascade import spread_in_layers
+from .defect import Misses, misses
 from .fixed import expand_fixed
 from .matrix import Ball
 from .order import SCOUT_BITS, SCOUT_ORDER, best_order, in_fixed_point
@@ -165,6 +166,8 @@ class _Part:
         start: Values = {w: [None] * w.size for w in self.integrals}
         for w, i in self.keys:
             start[w][i] = state[w][i].mid()
+        if len(self.keys) > MOST_IN_MATRIX:
+            return self._wide_step(start, state, t, left)
         c, errors, unit = self._expand(start, t, left)
         h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order)) * unit
         if errors is not None:
@@ -182,10 +185,46 @@ class _Part:
                         value = _evaluate(c[w][i], step / to_arb(unit))
                         state[w][i] = value + flint.arb(0, rest[w][i]) + flint.arb(0, width[w, i])
                     return moved
-            factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
-            h = _shortened(to_fraction(step.lower()), factor)
-            step, moved = to_arb(h), h
+            moved = h = self._shorter(step, excess)
+            step = to_arb(h)
         return None
+
+    def _wide_step(self, start: Values, state: Values, t: Fraction, left: Ball) -> Any:
+        """A step of a part with very many states: polynomials, by how much they miss, and what that grows to."""
+        radii: Values = {}
+        c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre, radii)
+        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order))
+        step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
+        for _ in range(40):
+            if not h > 0:
+                return None
+            missed = misses(self.series, c, radii, step, self.order, self.group)
+            local: Values = {w: [None] * w.size for w in self.integrals}
+            for w, i in self.keys:
+                local[w][i] = missed[w, i][1] * step
+            excess = self._excess(local, state)
+            width = self._width_in_layers(c, missed, state, t, step) if excess <= 0 else None
+            if width is not None:
+                for w, i in self.keys:
+                    state[w][i] = _evaluate(c[w][i], step) + flint.arb(0, width[w, i])
+                return moved
+            moved = h = self._shorter(step, excess)
+            step = to_arb(h)
+        return None
+
+    def _width_in_layers(self, c: Values, missed: Misses, state: Values, t: Fraction, step: Ball) -> Any:
+        with flint.ctx.workprec(64):
+            whole = flint.arb(0).union(step)
+            path: Values = {w: [None] * w.size for w in self.integrals}
+            for w, i in self.keys:
+                path[w][i] = _evaluate(c[w][i], whole)
+            radii = {(w, i): state[w][i].rad() for w, i in self.keys}
+            return spread_in_layers(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii, missed)
+
+    def _shorter(self, step: Ball, excess: float) -> Fraction:
+        """Half of a step, or as much of it as makes a tail smaller by `excess` bits."""
+        factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
+        return _shortened(to_fraction(step.lower()), factor)
 
     def _expand(self, start: Values, t: Fraction, left: Ball) -> tuple[Values, Values | None, Fraction]:
         """Coefficients in a unit of time, with bounds on errors outside of their balls if there are any.
@@ -215,8 +254,7 @@ class _Part:
             path: Values = {w: [None] * w.size for w in self.integrals}
             for w, i in self.keys:
                 path[w][i] = _evaluate(c[w][i], whole / to_arb(unit)) + flint.arb(0, rest[w][i])
-            follow = spread if len(self.keys) <= MOST_IN_MATRIX else spread_in_layers
-            return follow(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
+            return spread(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii)
 
     def _excess(self, rest: dict[Wire, list[Ball]], state: Values) -> float:
         """How many bits the tail is too large: far above the rounding level."""

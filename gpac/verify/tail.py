@@ -59,7 +59,7 @@ def tail(
     errors : by entry, where the balls of `c` miss the true coefficients: a bound on sum |true - ball's middle| h**k
     """
     with flint.ctx.workprec(BITS):
-        bound = _Bound(series, c, h.abs_upper(), order, group, errors)
+        bound = Bound(series, c, h.abs_upper(), order, group, errors)
         found = bound.solve()
         if found is None:
             return None
@@ -70,7 +70,9 @@ def tail(
         }
 
 
-class _Bound:
+class Bound:
+    """The inequalities of one step; `known` are their terms made of known coefficients alone."""
+
     def __init__(self, series: BallSeries, c: Values, h: Ball, order: int, group: Group, errors: Values | None) -> None:
         self.series, self.order, self.group = series, order, group
         self.block = block_length(order)
