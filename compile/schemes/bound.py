@@ -24,6 +24,7 @@ import numpy as np
 
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
+from gpac.precision import working_precision
 
 from ..activations import RULES
 from ..network import Network
@@ -57,7 +58,7 @@ class RelaxationLimit:
         """Raise `NumberError` if no bound can be stated; the message names the node."""
         import flint
 
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             self._coefficients([flint.arb(1)] * len(self._still))
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
@@ -68,7 +69,7 @@ class RelaxationLimit:
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
         goal = log(error.numerator) - log(error.denominator)
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             sizes = [flint.arb(v) for v in self._sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
             uppers = [c.upper() for c in self._coefficients(sizes)]
             logs = [float(c.log().upper()) if c > 0 else -inf for c in uppers]

@@ -59,6 +59,12 @@ def without_decay(rows: list[Row]) -> list[Row]:
     return [row | {i: flint.arb(0)} if i in row and row[i] < 0 else row for i, row in enumerate(rows)]
 
 
+def add(total: Row, row: Row, factor: Ball) -> None:
+    """total += factor * row."""
+    for j, a in row.items():
+        total[j] = total[j] + factor * a if j in total else factor * a
+
+
 def largest(balls: list[Ball]) -> Ball:
     """An exact ball that no ball given exceeds."""
     found = balls[0]

@@ -7,20 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
-from threading import RLock
 from typing import Any
 
 from ..arguments import System, as_runnable, check_signs, named_inputs
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
+from ..precision import working_precision
 from ..schedule import Schedule
 from .affine import Symbols, size
 from .enclose import Ends, Limits, Reached, Stuck, _log2_ball, run
 from .proof import Answer, Proof, Question, dyadic_to_mpf
-
-_PRECISION = RLock()
-"""flint's working precision belongs to the process: proofs take turns, and put it back."""
 
 WIDEST_POINT, WIDEST_BOX = -4, -1
 """Widest useful ball as a power of two, relative to the state: for inputs that are numbers, and for boxes."""
@@ -93,7 +90,7 @@ def prove(
         widest=WIDEST_BOX if boxes else WIDEST_POINT,
         stop=lambda: deadline is not None and clock.monotonic() > deadline,
     )
-    with _PRECISION:
+    with working_precision(64):  # proofs take turns
         far = _distance_from_limit(runnable, given, end, digits)
         if far is not None and not far < to_arb(Fraction(1, 10**digits)):
             reason = f"At t = {float(end):.6g} the bound on the distance from the limit is only {float(far):.2g}."
@@ -146,9 +143,8 @@ def _attempt(
     system: Circuit | Schedule, end: Any, given: dict, limits: Limits, progress: Callable[[float], None], bits: int
 ) -> tuple[Reached | Stuck | Ends, Any]:
     """One run at a working precision; also the time it got to."""
-    import flint
 
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         values, symbols = _with_symbols(given)
         if isinstance(system, Circuit):
             outcome = run(system, end, values, limits, progress, symbols)
@@ -242,11 +238,10 @@ def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> A
 
 def _distance_from_limit(system: Circuit | Schedule, given: dict, end: Any, digits: int) -> Any:
     """Upper bound on the distance of every output from its limit at the end; None for an exact program."""
-    import flint
 
     if system.program.limit is None:
         return None
-    with flint.ctx.workprec(ceil(digits * LOG2_10) + 64):
+    with working_precision(ceil(digits * LOG2_10) + 64):
         return system.program.limit.error(given, end).abs_upper()
 
 
@@ -257,7 +252,7 @@ def _all_outputs(outcome: Reached, far: Any, bits: int) -> tuple[Any, ...]:
     balls = [ball for entries in outcome.hulls.values() for ball in entries]
     if far is None:
         return tuple(balls)
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         return tuple(ball + flint.arb(0, far) for ball in balls)
 
 
@@ -297,9 +292,8 @@ def _names(system: Circuit | Schedule) -> tuple[str, ...]:
 
 
 def _ends(outcome: Ends, bits: int, digits: int, end: Any) -> Proof:
-    import flint
 
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         shown = to_arb(outcome.low).union(to_arb(outcome.high)).str(digits, radius=True)
     low, high = dyadic_to_mpf(outcome.low), dyadic_to_mpf(outcome.high)
     reason = f"The end lies in {shown}, before t = {float(end):.6g}."
