@@ -266,7 +266,7 @@ def test_steps_that_are_too_long_are_safe_because_of_the_remainder(monkeypatch):
             return inside(proof, [mpmath.exp(2 - y), y])
 
     length = enclose._Part._radius
-    monkeypatch.setattr(enclose._Part, "_radius", lambda self, c: 8 * length(self, c))
+    monkeypatch.setattr(enclose._Part, "_radius", lambda self, c, *order: 8 * length(self, c, *order))
     assert proven()
     right = enclose.tail
     monkeypatch.setattr(enclose, "tail", lambda *x: {w: [flint.arb(0)] * w.size for w in x[4] if w in right(*x)})
