@@ -47,7 +47,8 @@ def prove(
         Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb` is the set it is: the balls then
         contain the images of all its points, and are as wide as that makes them.
     digits : int
-        Every radius will be below 10**-digits; where inputs are boxes, or the radii are about what the boxes make them.
+        Every radius will be below 10**-digits. Where inputs are boxes whose images are wider than that, the balls are
+        PROVEN as well, as wide as that makes them.
     initial : (n,) exact numbers, optional
         For a PIVP: start values in place of its own.
     max_bits, max_steps, seconds
