@@ -26,6 +26,7 @@ import numpy as np
 
 from gpac.errors import ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.precision import working_precision
 from gpac.program import Program
 
 from .activations import RULES
@@ -78,7 +79,7 @@ def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
     """
     import flint
 
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         if x is None:
             return Distance(tuple(flint.arb(0, float(e)) for e in uniform_distances(network)), bits)
         return Distance(tuple(_differences(network, _start(network, x))), bits)

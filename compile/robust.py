@@ -19,6 +19,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions
+from gpac.precision import working_precision
 
 from .balls import ball_values, enclose_forward
 from .network import Network, forward
@@ -199,7 +200,6 @@ def _depth(network: Network) -> int:
 
 
 def _balls(network: Network, x: Floats, depth: int, digits: int) -> list[Any]:
-    import flint
 
     from gpac.exact import to_arb
 
@@ -208,7 +208,7 @@ def _balls(network: Network, x: Floats, depth: int, digits: int) -> list[Any]:
             return list(enclose_forward(network, x, digits).balls)
         except NumberError:
             pass
-    with flint.ctx.workprec(int(3.33 * digits) + 96):
+    with working_precision(int(3.33 * digits) + 96):
         return ball_values(network, [to_arb(v) for v in x], depth)[depth]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpac.exact import to_arb, to_floats
+from gpac.precision import working_precision
 
 from .activations import RULES
 from .network import Network, last_use
@@ -45,12 +46,11 @@ class _Bounds:
 
 def uniform_distances(network: Network) -> np.ndarray:
     """For every output a bound on how far the two networks differ in it, whatever the input; inf where none is."""
-    import flint
 
     last = last_use(network)
     none = np.zeros(network.size)
     known: list[Any] = [_Bounds(none, none, np.full(network.size, np.inf))]
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         for number, node in enumerate(network.nodes, 1):
             known.append(_after(node.operation, [known[k] for k in node.inputs], network.widths[number]))
             for k in node.inputs:

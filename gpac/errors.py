@@ -21,6 +21,10 @@ class SolveError(GpacError, RuntimeError):
     """A trajectory did not reach its end; raised by `Solution.check` and by `gpac.reference`."""
 
 
+class InvariantError(GpacError, AssertionError):
+    """What a circuit says stays constant lies outside its enclosure: the claim or the proof is wrong."""
+
+
 class WorkerError(GpacError, RuntimeError):
     """Workers of an executor were lost again and again, so that a piece of a batch could not be solved."""
 

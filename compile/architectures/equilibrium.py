@@ -21,6 +21,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_arb, to_exact
+from gpac.precision import working_precision
 
 from ..activations import RULES
 from ..balls import apply
@@ -118,7 +119,7 @@ def contraction(model: Equilibrium) -> Contraction:
     own = np.maximum(diagonal, 0) if model.activation in INCREASING else np.abs(diagonal)
     sizes = np.abs(W) - np.diag(np.abs(diagonal)) + np.diag(own)  # exact: the diagonal is replaced
     v = _scaling(sizes)
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         column = flint.arb_mat(len(v), 1, v.tolist())
         rows = (flint.arb_mat(len(v), len(v), sizes.ravel().tolist()) * column).entries()
         m = flint.arb(0)
