@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
-from ..value import Value, affine
+from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
 
 Windows = list[tuple[list[range], list[int]]]
@@ -39,6 +40,8 @@ def average_pool(
         count = (-(-free // s) if ceil else free // s) + 1
         if ceil and (count - 1) * s >= n + a:
             count -= 1
+        if count > LARGEST_VALUE or k > LARGEST_VALUE or count * k > LARGEST_VALUE:
+            raise ShapeError(f"{count} windows of {k} entries are too many")
         if count < 1:
             raise ShapeError(f"a window of {k} does not fit into {n} entries with padding {(a, b)}")
         begins = [o * s - a for o in range(count)]
@@ -51,6 +54,8 @@ def average_pool(
 def adaptive_average_pool(x: Value, size: Sizes) -> Value:
     """Means over windows of x (C, *image) such that `size` results come out along every axis."""
     axes = []
+    if not 0 < prod(sizes(size, x.ndim - 1)) * x.shape[0] <= LARGEST_VALUE:
+        raise ShapeError(f"expected a size of at least 1 and at most {LARGEST_VALUE} results, got {size}")
     for n, m in zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True):
         windows = [range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
         axes.append((windows, [len(w) for w in windows]))
@@ -61,6 +66,9 @@ def _means(x: Value, axes: Windows) -> Value:
     """Sums over products of windows, divided by products of counts."""
     from scipy.sparse import csr_matrix, identity, kron
 
+    entries = x.shape[0] * prod(sum(map(len, windows)) for windows, _ in axes)
+    if entries > 4 * LARGEST_VALUE:
+        raise ShapeError(f"windows with {entries} entries together are too many")
     total: Any = identity(x.shape[0], format="csr")
     counts = np.ones(1, dtype=np.int64)
     for (windows, sizes_of), n in zip(axes, x.shape[1:], strict=True):
