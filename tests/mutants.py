@@ -1,6 +1,7 @@
 """Damaged network files: seeded changes of good ones, in their bytes, their texts and their parts.
 
-`python tests/mutants.py COUNT SEED` loads so many of them and prints what took longest and needed most memory.
+`python tests/mutants.py COUNT SEED [KIND...]` loads so many of each kind and prints what took longest and needed most
+memory.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from compile import load, save
 from compile.frontends.onnx_graph import READ
 from gpac.errors import GpacError
 
+KINDS = ("onnx", "json", "yaml", "safetensors")
 SIZES = [0, 1, -1, 2, 3, 5, 255, 1000, 2**16, 2**20, 2**24, 2**24 + 1, 2**31 - 1, -(2**31), 2**40, 2**62, -(2**63)]
 TOKENS = [
     b"0",
@@ -271,8 +273,8 @@ def load_mutant(path, data):
     return time.process_time() - begin
 
 
-def main(count, seed):
-    """Load `count` mutants of every kind; prints what is wrong with any, and the largest figures."""
+def main(count, seed, kinds):
+    """Load `count` mutants of each of these kinds; prints what is wrong with any, and the largest figures."""
 
     def too_long(*_):
         raise TimeoutError("more than 20 s")
@@ -280,7 +282,7 @@ def main(count, seed):
     signal.signal(signal.SIGALRM, too_long)
     peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # noqa: E731
     folder = Path(tempfile.mkdtemp())
-    for kind in ("onnx", "json", "yaml", "safetensors"):
+    for kind in kinds:
         slowest, begin, before = 0.0, time.time(), peak()
         for k, data in enumerate(mutants(kind, count, seed, folder)):
             signal.alarm(20)
@@ -303,4 +305,4 @@ def main(count, seed):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or KINDS)

@@ -91,7 +91,7 @@ def report(file: str | Path, inputs: str | Path | None = None, digits: int = 15,
     Parameters
     ----------
     file : path
-        .onnx, .yml or .yaml.
+        .onnx, .yml, .yaml or .json.
     inputs : path, optional
         See `read_samples`.
     digits : int

@@ -1,12 +1,12 @@
 """Damaged files of every kind: a sentence or a network, soon, and nothing else."""
 
 import pytest
-from mutants import load_mutant, mutants
+from mutants import KINDS, load_mutant, mutants
 
 SEED = 20
 
 
-@pytest.mark.parametrize("kind", ["onnx", "json", "yaml", "safetensors"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_raise_nothing_but_our_errors(tmp_path, kind):
     slowest = 0.0
     for data in mutants(kind, 500, SEED, tmp_path):
