@@ -10,8 +10,8 @@ from gpac.errors import ShapeError
 
 from .operations import Matrix, Operation
 
-LARGEST_VALUE = 2**24
-"""Numbers in one value; an image of 2000 x 2000 in colour fits."""
+LARGEST_VALUE = 2**21
+"""Numbers in one value; an image of 800 x 800 in colour fits."""
 
 
 @dataclass(frozen=True, eq=False)

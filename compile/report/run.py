@@ -105,7 +105,7 @@ def report(
     Parameters
     ----------
     file : path
-        .onnx, .yml or .yaml.
+        .onnx, .yml, .yaml or .json.
     inputs : path, optional
         See `read_samples`.
     digits : int
