@@ -15,6 +15,8 @@ from gpac.exact import exact_array
 from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
 
+MOST_WINDOWS = 2**16
+"""Along one axis."""
 Windows = list[tuple[list[range], list[int]]]
 
 
@@ -40,7 +42,7 @@ def average_pool(
         count = (-(-free // s) if ceil else free // s) + 1
         if ceil and (count - 1) * s >= n + a:
             count -= 1
-        if count > LARGEST_VALUE or k > LARGEST_VALUE or count * k > LARGEST_VALUE:
+        if count > MOST_WINDOWS or k > LARGEST_VALUE or count * k > LARGEST_VALUE:
             raise ShapeError(f"{count} windows of {k} entries are too many")
         if count < 1:
             raise ShapeError(f"a window of {k} does not fit into {n} entries with padding {(a, b)}")
@@ -54,8 +56,8 @@ def average_pool(
 def adaptive_average_pool(x: Value, size: Sizes) -> Value:
     """Means over windows of x (C, *image) such that `size` results come out along every axis."""
     axes = []
-    if not 0 < prod(sizes(size, x.ndim - 1)) * x.shape[0] <= LARGEST_VALUE:
-        raise ShapeError(f"expected a size of at least 1 and at most {LARGEST_VALUE} results, got {size}")
+    if not all(0 < m <= MOST_WINDOWS for m in sizes(size, x.ndim - 1)):
+        raise ShapeError(f"expected 1 to {MOST_WINDOWS} results along every axis, got {size}")
     for n, m in zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True):
         windows = [range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
         axes.append((windows, [len(w) for w in windows]))
