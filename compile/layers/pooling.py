@@ -39,19 +39,7 @@ def average_pool(
     stride = kernel if stride is None else sizes(stride, rank)
     axes = []
     for n, k, s, (a, b) in zip(x.shape[1:], kernel, stride, pairs(padding, rank), strict=True):
-<<<<<<< HEAD
         begins = _begins(n, k, s, (a, b), ceil)
-=======
-        free = n + a + b - k
-        count = (-(-free // s) if ceil else free // s) + 1
-        if ceil and (count - 1) * s >= n + a:
-            count -= 1
-        if count > MOST_WINDOWS or k > LARGEST_VALUE or count * k > LARGEST_VALUE:
-            raise ShapeError(f"{count} windows of {k} entries are too many")
-        if count < 1:
-            raise ShapeError(f"a window of {k} does not fit into {n} entries with padding {(a, b)}")
-        begins = [o * s - a for o in range(count)]
->>>>>>> wt-front
         inside = [range(max(0, begin), min(n, begin + k)) for begin in begins]
         padded = [min(n + b, begin + k) - begin for begin in begins]
         axes.append((inside, padded if count_padding else [len(r) for r in inside]))
@@ -77,7 +65,6 @@ def max_pool(
     kernel, dilation = sizes(kernel, rank), sizes(dilation, rank)
     stride = kernel if stride is None else sizes(stride, rank)
     axes = []
-<<<<<<< HEAD
     for n, k, s, d, ends in zip(x.shape[1:], kernel, stride, dilation, pairs(padding, rank), strict=True):
         begins = _begins(n, d * (k - 1) + 1, s, ends, ceil)
         axes.append([[i for i in range(begin, begin + d * k, d) if 0 <= i < n] for begin in begins])
@@ -111,7 +98,7 @@ def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -
     count = (-(-free // stride) if ceil else free // stride) + 1
     if ceil and (count - 1) * stride >= n + ends[0]:
         count -= 1
-    if max(count, span, count * span) > LARGEST_VALUE:
+    if count > MOST_WINDOWS or max(span, count * span) > LARGEST_VALUE:
         raise ShapeError(f"{count} windows of {span} entries are too many")
     if count < 1:
         raise ShapeError(f"a window of {span} does not fit into {n} entries with padding {ends}")
@@ -119,18 +106,10 @@ def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -
 
 
 def _adaptive(x: Value, size: Sizes) -> list[list[range]]:
-    if not 0 < prod(sizes(size, x.ndim - 1)) * x.shape[0] <= LARGEST_VALUE:
-        raise ShapeError(f"expected a size of at least 1 and at most {LARGEST_VALUE} results, got {size}")
-    pairs_of = zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True)
-    return [[range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)] for n, m in pairs_of]
-=======
     if not all(0 < m <= MOST_WINDOWS for m in sizes(size, x.ndim - 1)):
         raise ShapeError(f"expected 1 to {MOST_WINDOWS} results along every axis, got {size}")
-    for n, m in zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True):
-        windows = [range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
-        axes.append((windows, [len(w) for w in windows]))
-    return _means(x, axes)
->>>>>>> wt-front
+    pairs_of = zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True)
+    return [[range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)] for n, m in pairs_of]
 
 
 def _means(x: Value, axes: Windows) -> Value:
