@@ -270,7 +270,7 @@ class _Part:
         if errors is not None:
             h = min(h, unit)  # as far as the errors are bounded
         step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
-        for _ in range(40):
+        for tries in range(40):
             if not h > 0:
                 return None
             rest = tail(self.series, c, step / to_arb(unit), self.order, self.group, errors)
@@ -283,6 +283,9 @@ class _Part:
                     return moved
                 self.failed = "no tube could be found that holds all solutions"
             moved = h = self._shorter(step, excess)
+            if errors is not None and tries % 4 == 3:  # the unit was misjudged: errors count over all of it
+                moved = h = h / 2
+                c, errors, unit = self._expand(start, t, left, h)
             step = to_arb(h)
         return None
 
@@ -323,15 +326,18 @@ class _Part:
         factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
         return _shortened(to_fraction(step.lower()), factor)
 
-    def _expand(self, start: Values, t: Fraction, left: Ball) -> tuple[Values, Values | None, Fraction]:
+    def _expand(
+        self, start: Values, t: Fraction, left: Ball, unit: Fraction | None = None
+    ) -> tuple[Values, Values | None, Fraction]:
         """Coefficients in a unit of time, with bounds on errors outside of their balls if there are any.
 
-        At high orders in fixed point, in units of the step that a short expansion lets expect.
+        At high orders in fixed point, in the unit given or in that of the step that a short expansion lets expect.
         """
         if in_fixed_point(flint.ctx.prec):
-            with working_precision(SCOUT_BITS):
-                scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
-            unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
+            if unit is None:
+                with working_precision(SCOUT_BITS):
+                    scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
+                unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
             if not to_arb(unit) < left:
                 unit = _shortened(to_fraction(left.upper()), 1 + 2.0**-16)  # a little more than what is left
             found = unit and expand_fixed(self.series, start, t, self.order, self.group, self.centre, unit)

@@ -232,3 +232,14 @@ def test_random_systems_in_fixed_point_hold_the_reference(data):
         assert all(abs(exact.mpf(m) - v) <= r for m, v, r in zip(proof.mid, truth, proof.rad, strict=True))
     else:
         assert proof.reason
+
+
+@pytest.mark.parametrize("digits", [85, 160])
+def test_steps_find_their_unit_where_nothing_moves_any_more(digits):
+    """A logistic at t = 200: its rate, 1e-87, is below what the short expansion sees, and so is the radius."""
+    y = sympy.Symbol("y")
+    proof = gpac.prove(gpac.PIVP({y: y * (1 - y)}, {y: sympy.Rational(1, 2)}), t=200, digits=digits)
+    assert proof.digits >= digits and proof.steps < 100
+    context = mpmath.mp.clone()
+    context.dps = 2 * digits
+    assert proof.contains([1 / (1 + context.exp(-200))])
