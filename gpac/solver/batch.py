@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import System, array_module, as_runnable, batch_inputs, end_times, reals
+from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
@@ -150,17 +151,9 @@ def solve(
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = None
-    if events is not None or (extremes is not None and extremes is not False):
-        from .observation import observation
-
-        asked = observation(system, runnable, events, extremes)
-    if asked and precision != "double":
-        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
+    asked = _asked(system, runnable, events, extremes, precision, executor)
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
-    if asked and executor is not None:
-        raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
-    asked_for = Question(runnable, arrays) if precision == "double" else None
+    question = Question(runnable, arrays) if precision == "double" else None
     with shown(progress) as told:
         if executor is not None and count:
             from .distribute import Job, distribute
@@ -169,7 +162,7 @@ def solve(
             todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
             solution = replace(distribute(executor, todo, told), question=None)
             solution = mapped(solution, lambda a: a[0]) if batch is None else solution
-            return replace(solution, question=asked_for) if grid is None else solution
+            return replace(solution, question=question) if grid is None else solution
         call = Call(settings, limits, backend, method, xp, told, asked)
         if isinstance(runnable, Schedule):
             parts = run_schedule(runnable, t, arrays, count, call)
@@ -178,7 +171,23 @@ def solve(
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
         solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
-    return replace(solution, question=asked_for) if grid is None else _on_grid(solution, grid, dense)
+    return replace(solution, question=question) if grid is None else _on_grid(solution, grid, dense)
+
+
+def _asked(
+    system: System, runnable: Circuit | Schedule, events: Any, extremes: Any, precision: str, executor: Any
+) -> Observation | None:
+    """What is to be looked for on the way; nothing of it is loaded where nothing is."""
+    if events is None and (extremes is None or extremes is False):
+        return None
+    from .observation import observation
+
+    asked = observation(system, runnable, events, extremes)
+    if asked and precision != "double":
+        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
+    if asked and executor is not None:
+        raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
+    return asked
 
 
 def _with_derivatives(
