@@ -27,7 +27,7 @@ from compile.layers.recurrent import Cell
 from compile.value import Value
 from gpac.errors import LoadError, NumberError
 
-Tensors = Callable[[str], np.ndarray]
+Tensors = Callable[[str], Any]
 ANALYTIC = {name for name, rule in RULES.items() if rule.kinks is None}
 
 

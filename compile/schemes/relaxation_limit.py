@@ -34,6 +34,7 @@ class RelaxationLimit:
 
     network: Network
     rate: Fraction
+    kind = "relaxation"
 
     @cached_property
     def _spread(self) -> Spread:

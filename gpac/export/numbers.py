@@ -6,7 +6,8 @@ array    {"shape": [m, n], "numbers": [number, ...]}, row by row
          {"shape": [m, n], "float64": text}: base64 of little-endian doubles, row by row
          {"shape": [m, n], "starts": text, "columns": text, "float64": text}: a sparse matrix by compressed rows,
          base64 of little-endian 64-bit integers and doubles
-         a whole number k: array k of the file's table, where long ones stand once
+         {"block": array, "count": n}: a matrix on each of n rows, `gpac.repeated.Repeated`
+         a whole number k: array k of the file's table, where long ones stand once, each after those that it is made of
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from ..errors import GpacError, LoadError
 from ..exact import FUNCTIONS, exact_array, to_exact, to_text
+from ..repeated import Repeated
 
 Json = Any
 
@@ -75,7 +77,10 @@ class ArrayWriter:
     places: dict[Any, int] = field(default_factory=dict)
 
     def write(self, array: Any) -> Json:
-        """An exact array or a sparse matrix of doubles."""
+        """An exact array, or a sparse or repeated matrix of doubles."""
+        if isinstance(array, Repeated):
+            repeated = {"block": self.write(array.block), "count": array.count}
+            return self._placed(str(repeated), repeated)
         if not hasattr(array, "tocsr"):
             return self._placed((array.shape, array.tobytes()), self._dense(array)) if _long(array) else _short(array)
         csr = array.tocsr()
@@ -105,15 +110,18 @@ class ArrayReader:
         if not isinstance(rows, list):
             raise LoadError(f"expected a list of arrays, got {shown(rows)}")
         reader = cls([])
-        reader.table += [reader.read(row) for row in rows]
+        for row in rows:
+            reader.table.append(reader.read(row))
         return reader
 
     def read(self, data: Json) -> Any:
-        """A float64 or object array, or a sparse matrix."""
+        """A float64 or object array, or a sparse or repeated matrix."""
         if isinstance(data, int):
             return self.table[whole(data, 0, len(self.table) - 1, "the number of an array in the table")]
         if not isinstance(data, dict):
             raise LoadError(f"expected an array, got {shown(data)}")
+        if data.keys() == {"block", "count"}:
+            return self._repeated(data)
         shape = _shape(data.get("shape"))
         if data.keys() == {"shape", "numbers"}:
             return _read_numbers(data["numbers"], shape)
@@ -122,6 +130,12 @@ class ArrayReader:
         if data.keys() == {"shape", "starts", "columns", "float64"} and len(shape) == 2:
             return _read_sparse(data, shape)
         raise LoadError(f"expected an array with 'shape' and 'numbers' or 'float64', got the keys {shown(list(data))}")
+
+    def _repeated(self, data: Json) -> Repeated:
+        block = self.read(data["block"])
+        if hasattr(block, "tocsr") or block.ndim != 2 or block.dtype != np.float64 or not block.size:
+            raise LoadError(f"expected a block of doubles (m, n), got shape {block.shape}")
+        return Repeated(block, whole(data["count"], 1, MOST_ENTRIES // max(block.shape), "a number of rows"))
 
     def read_dense(self, data: Json, shape: tuple[int, ...], what: str) -> np.ndarray:
         """An array that must be dense and of a shape."""

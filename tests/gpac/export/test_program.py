@@ -148,7 +148,8 @@ def oscillator() -> Circuit:
         ('{"format": "gpac certificate", "version": 1}', "not a program"),
         ('{"format": "gpac program", "version": 2}', "version 1"),
         ('{"format": "gpac program", "version": 1, "version": 1}', "every key once"),
-        ('{"format": "gpac program", "version": 1, "arrays": [], "units": [], "system": 0.5}', "numbers as text"),
+        ('{"format": "gpac program", "version": 1, "arrays": [], "units": [], "system": 0.5}', "a circuit"),
+        ('{"format": "gpac program", "version": 1, "arrays": [], "units": [], "system": 1e999}', "finite numbers"),
         ('{"format": "gpac program", "version": 1, "arrays": [], "units": [], "system": {"net": 1}}', "a circuit"),
         ("[" * 100_000, "damaged"),
         ("\udc80", "damaged"),
@@ -177,6 +178,11 @@ def test_a_file_that_is_no_program_is_refused_in_a_sentence(content, says, tmp_p
         (("system", "circuit", "outputs", 0, 1), -1, "the row of a unit"),
         (("system", "circuit", "program", "limit"), {"kind": "magic", "data": 1}, "claim"),
         (("system", "circuit", "program", "horizon"), "-1", "positive horizon"),
+        (("system", "circuit", "program", "horizon"), 0.5, "a number as text"),
+        (("system", "circuit", "program", "claim"), "within", "must say its delta"),
+        (("system", "circuit", "program", "delta"), "1", "no delta for the claim 'exact'"),
+        (("system", "circuit", "program", "near"), {"kind": "magic", "data": 1}, "import the package that made it"),
+        (("system", "circuit", "program", "constants"), [["eval", "1"]], "a constant such as"),
     ],
 )
 def test_a_wrong_entry_is_named(place, value, says):
