@@ -8,13 +8,11 @@
     "kinks"        network: the program's outputs are compared with those of the network with kinks
 
 A network is the object of `compile.frontends.json_network`; its large arrays stand in the program file's table, under
-names such as "array 3". Other numbers and arrays are those of `gpac.export.numbers`. No bound is ever read from a file:
-all are computed again.
+names such as "array 3" (`gpac.export.arrays`). No bound is ever read from a file: all are computed again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from gpac.errors import LoadError
-from gpac.export.numbers import ArrayReader, ArrayWriter, Json, fields, pair, read_rational, shown, word, write_number
+from gpac.export.arrays import ArrayReader, ArrayWriter
+from gpac.export.numbers import read_rational, write_number
+from gpac.export.text import Json, fields, pair, shown, word
 
 from .architectures.equilibrium import Equilibrium, contraction_with
 from .architectures.relaxed import EquilibriumLimit
 from .distance import Nearby
 from .frontends.json_network import network_from_data, network_to_data
-from .frontends.json_numbers import numbers_from_json
 from .network import Network
 from .operations import Affine
 from .schemes.clocked import ClockedLimit
@@ -52,19 +51,11 @@ def from_data(kind: str, data: Json, arrays: ArrayReader) -> Any:
 
 
 def _network(network: Network, arrays: ArrayWriter) -> Json:
-    def named(array: Any) -> str | None:
-        place = arrays.write(array) if array.dtype == np.float64 else None
-        return f"array {place}" if isinstance(place, int) else None
-
-    return network_to_data(network, named)
+    return network_to_data(network, arrays.write)
 
 
 def _read_network(data: Json, arrays: ArrayReader) -> Network:
-    def tensor(name: str) -> Any:
-        place = re.fullmatch("array ([0-9]{1,9})", name)
-        return numbers_from_json(name) if place is None else arrays.read(int(place[1]))
-
-    return network_from_data(data, tensor)
+    return network_from_data(data, arrays.read)
 
 
 def _kinks(near: Nearby, arrays: ArrayWriter) -> Json:

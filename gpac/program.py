@@ -18,7 +18,7 @@ def register_kinds(module: str, *kinds: str) -> None:
     """Teach files kinds of limits and distances, which name their `kind`.
 
     `module` is imported when one is saved or loaded, not before. It has `to_data(part, arrays)`, which gives JSON, and
-    `from_data(kind, data, arrays)`; arrays are written and read as `gpac.export.numbers` has them.
+    `from_data(kind, data, arrays)`; arrays are written and read as `gpac.export.arrays` has them.
     """
     KINDS.update(dict.fromkeys(kinds, module))
 

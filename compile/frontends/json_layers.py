@@ -13,13 +13,13 @@ import numpy as np
 from compile import layers
 from compile.activations import Smooth
 from compile.build import concatenate, linear
-from compile.frontends.json_numbers import shown
 from compile.groups import Groups
 from compile.layers.attention import Projections
 from compile.operations import Affine, Maximum, Multiply, Softmax
 from compile.value import Value, constant, einsum, new_value
 from gpac.errors import LoadError, NumberError, ShapeError
 from gpac.exact import to_exact
+from gpac.export.text import shown
 
 Layer = Callable[..., Value]
 

@@ -17,20 +17,9 @@ from typing import Any
 from ..errors import GpacError, LoadError
 from ..program import KINDS, Invariant, Program
 from ..wire import Wire
-from .numbers import (
-    ArrayReader,
-    ArrayWriter,
-    Json,
-    fields,
-    items,
-    pair,
-    read_number,
-    read_rational,
-    shown,
-    whole,
-    word,
-    write_number,
-)
+from .arrays import ArrayReader, ArrayWriter
+from .numbers import read_number, read_rational, write_number
+from .text import Json, fields, items, pair, shown, whole, word
 
 
 def claims_to_data(program: Program, place: dict[Wire, int], arrays: ArrayWriter) -> Json:

@@ -1,11 +1,11 @@
 """Analog programs as files: circuits, schedules and PIVPs with their claims, every number exact.
 
-The file is JSON: numbers are text (`gpac.export.numbers`), units are rows that refer to each other by their places
-(`gpac.export.units`). No key may be missing, none added.
+The file is JSON, with numbers as in `gpac.export.numbers` and arrays as in `gpac.export.arrays`. Units are rows that
+refer to each other by their places (`gpac.export.units`). No key may be missing, none added.
 
     format    "gpac program"
     version   1
-    arrays    long arrays, each once; other places refer to them by number
+    arrays    long arrays, each once; elsewhere "array 3" stands for number 3, from 0
     units     rows, see `gpac.export.units`; empty for a PIVP
     system    one of
         {"circuit": {"outputs": [[name, row], ...], "program": claims}}
@@ -21,7 +21,6 @@ Loading executes nothing. The symbols of a PIVP come back as plain ones, without
 from __future__ import annotations
 
 import json
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +31,11 @@ from ..files import replace_file
 from ..pivp import PIVP
 from ..schedule import Phase, Schedule
 from ..wire import Wire
+from .arrays import ArrayReader, ArrayWriter
 from .claims import claims_from_data, claims_to_data
-from .numbers import (
-    ArrayReader,
-    ArrayWriter,
-    Json,
-    fields,
-    items,
-    pair,
-    printable,
-    read_rational,
-    shown,
-    whole,
-    word,
-    write_number,
-)
+from .numbers import read_rational, write_number
 from .pivp import pivp_from_data, pivp_to_data
+from .text import Json, fields, items, pair, parse, printable, shown, whole, word
 from .units import read_units, write_units
 
 FORMAT, VERSION = "gpac program", 1
@@ -87,25 +75,6 @@ def load(path: Any) -> Circuit | Schedule | PIVP:
     except _DAMAGED as error:
         reason = f"{type(error).__name__}: {printable(str(error))}"
         raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
-
-
-def parse(content: str) -> Json:
-    """The JSON of a file; keys given twice, NaN and infinities are refused."""
-
-    def finite(number: str) -> float:
-        if not isfinite(float(number)):
-            raise LoadError(f"expected finite numbers, got {shown(number)}")
-        return float(number)
-
-    def once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        if len(dict(pairs)) < len(pairs):
-            raise LoadError(f"expected every key once, got {shown([name for name, _ in pairs])}")
-        return dict(pairs)
-
-    try:
-        return json.loads(content, parse_float=finite, parse_constant=finite, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise LoadError(f"it is not JSON: {error}") from None
 
 
 def to_data(system: System) -> Json:

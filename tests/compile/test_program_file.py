@@ -141,18 +141,18 @@ def test_large_matrices_of_a_network_stand_in_a_file_once(tmp_path):
 
 
 BAD = [
-    ("cubic", ("rate",), "-1", "a positive number"),
+    ("cubic", ("rate",), -1, "a positive number"),
     ("cubic", ("network", "layers", 1, "layer"), "warp", "expected a layer among"),
     ("cubic", ("network", "layers", 0, "matrices", 0), "array 99", "the number of an array"),
     ("cubic", ("network", "layers", 0, "matrices", 0), "open('x')", "an exact number such as"),
     ("cubic", ("network", "version"), 2, "version 1"),
     ("clocked", ("gates",), None, "gates for the 2 layers"),
-    ("clocked", ("gates", "starts", "numbers", 0), "-1", "positive numbers"),
+    ("clocked", ("gates", "starts", 0), -1, "positive numbers"),
     ("clocked", ("gates", "directions"), [], "two arrays of directions"),
     ("clocked without layers", ("gates",), {}, "gates for the 0 layers"),
-    ("equilibrium", ("recurrent", "numbers", 1), "9", "expected a contraction"),
-    ("equilibrium", ("scaling", "numbers", 0), "0", "positive numbers"),
-    ("equilibrium", ("scaling", "numbers"), ["1"], "expected 2 numbers"),
+    ("equilibrium", ("recurrent", 0, 1), 9, "expected a contraction"),
+    ("equilibrium", ("scaling", 0), 0, "positive numbers"),
+    ("equilibrium", ("scaling",), [1], r"of shape \(2,\), got \(1,\)"),
     ("equilibrium", ("activation",), "exp", "no bounded slope"),
 ]
 

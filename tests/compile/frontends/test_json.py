@@ -41,7 +41,7 @@ def same(a, b):
 
 
 def every_operation():
-    exact = np.array([Fraction(1, 3), sympy.sqrt(2) / 2, Fraction(1, 10**30)], dtype=object)
+    exact = np.array([Fraction(1, 3), sympy.sqrt(2) / 2 + sympy.sin(1), Fraction(1, 10**30)], dtype=object)
     nodes = [
         Node(dense(rng.uniform(size=(3, 2)), exact), (0,)),
         Node(Activation("rsqrt", Fraction(1, 7)), (1,)),
