@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -123,14 +124,22 @@ def measure(options: Namespace, progress: Progress) -> int:
 
 def read_program(options: Namespace) -> System:
     """The program that the command is about: a file of `gpac compile`, or a network with a scheme."""
-    if Path(options.program).suffix.lower() in NETWORKS:
+    if _is_network(Path(options.program)):
         if options.scheme is None:
             raise LoadError(f"{options.program} is a network: say how to compile it, --scheme {' or '.join(SCHEMES)}")
         return _compiled(options.program, options)
     if options.scheme is not None or options.smooth is not None:
         what = "--scheme" if options.scheme is not None else "--smooth"
-        raise LoadError(f"{what} is for networks ({', '.join(NETWORKS)}); {options.program} is a program already")
+        raise LoadError(f"{what} is for networks; {options.program} is a program already")
     return export.load(options.program)
+
+
+def _is_network(path: Path) -> bool:
+    """By the suffix; of files in JSON by the format that they begin with."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return path.suffix.lower() in NETWORKS
+    with path.open("rb") as file:
+        return re.search(rb'"format"\s*:\s*"gpac network"', file.read(1000)) is not None
 
 
 def check_place(path: str | None, suffixes: tuple[str, ...]) -> None:

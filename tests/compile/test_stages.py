@@ -99,6 +99,10 @@ def test_a_flow_and_a_smooth_network_are_compiled_too(tmp_path):
     assert run("compile", tmp_path / "circle.json", *options) == 0
     y = gpac.solve(gpac.load(tmp_path / "flow.json"), inputs=[1, 0], tol=1e-14).outputs
     np.testing.assert_allclose(y, [np.cos(0.5), -np.sin(0.5)], rtol=0, atol=1e-13)
+    (tmp_path / "x.csv").write_text("1,0\n")
+    at_once = ("solve", tmp_path / "circle.json", "--scheme", "flow", "--inputs", tmp_path / "x.csv")
+    assert run(*at_once, "--out", tmp_path / "y.npy") == 0
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), [[np.cos(1), -np.sin(1)]], rtol=0, atol=1e-11)
     assert run("compile", RELU, "--scheme", "sequential", "--smooth", "0.01", "-o", tmp_path / "relu.json") == 0
     again = gpac.load(tmp_path / "relu.json").program
     assert again.claim == "within" and again.near.network.smooth
