@@ -11,6 +11,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.precision import working_precision
 from gpac.repeated import Repeated
 from gpac.verify.proof import balls_contain, proven_digits, to_mpf_exactly
 
@@ -61,12 +62,11 @@ def enclose_forward(network: Network, x: Any, digits: int = 50, max_bits: int = 
     x : (size,) exact numbers
         Floats are the dyadics that they are.
     """
-    import flint
 
     entries = _entries(network, x)
     bits = ceil(digits * 3.3219280948873626) + 32
     while bits <= max_bits:
-        with flint.ctx.workprec(bits):
+        with working_precision(bits):
             values = ball_values(network, [to_arb(v) for v in entries])[-1]
         if all(b.is_finite() for b in values) and proven_digits(tuple(values)) >= digits:
             return Enclosure(tuple(values), bits)

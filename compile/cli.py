@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gpac-compile {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("report", help="compile, run, prove and measure a network file; write one page")
-    one.add_argument("network", help="an .onnx file, or Verisig's .yml")
+    one.add_argument("network", help="an .onnx file, Verisig's .yml, or .json of compile.save")
     one.add_argument("--inputs", help=".npz, .npy or .csv; default 1000 random inputs in [-1, 1]")
     one.add_argument("--digits", type=_positive, default=15, help="decimal digits to prove (default 15)")
     one.add_argument("--smooth", metavar="DELTA", help=SMOOTH)

@@ -26,6 +26,7 @@ import numpy as np
 
 from gpac.errors import ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.precision import working_precision
 from gpac.program import Program
 
 from .activations import RULES
@@ -50,8 +51,12 @@ class Distance(Enclosure):
         """No output differs by more than this (an mpmath number, inf where no bound is known)."""
         import mpmath
 
-        largest = max((b.abs_upper() for b in self.balls), key=float)
-        return replace(self, balls=(largest,)).mid[0] if largest.is_finite() else mpmath.inf
+        if not all(b.is_finite() for b in self.balls):
+            return mpmath.inf
+        largest = self.balls[0].abs_upper()
+        for ball in self.balls[1:]:
+            largest = ball.abs_upper() if ball.abs_upper() > largest else largest
+        return replace(self, balls=(largest,)).mid[0]
 
 
 def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
@@ -74,7 +79,7 @@ def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
     """
     import flint
 
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         if x is None:
             return Distance(tuple(flint.arb(0, float(e)) for e in uniform_distances(network)), bits)
         return Distance(tuple(_differences(network, _start(network, x))), bits)

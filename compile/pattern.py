@@ -22,6 +22,7 @@ import numpy as np
 from gpac.circuit import Circuit
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_arb, to_exact
+from gpac.precision import working_precision
 from gpac.schedule import Schedule
 
 from .activations import RULES, Piece
@@ -110,12 +111,11 @@ def pattern(network: Network, x: Any, bits: int = BITS) -> Pattern:
     NumberError
         If an argument is not certainly off a kink; the message names it.
     """
-    import flint
 
     entries = tuple(to_exact(v) for v in np.ravel(np.asarray(x, dtype=object)).tolist())
     if len(entries) != network.size:
         raise ShapeError(f"expected one input of {network.size} numbers for {network!r}, got {len(entries)}")
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         chosen = _Branches(network.original, [to_arb(v) for v in entries])
         return Pattern(chosen.network(), entries, chosen.conditions(), chosen.radius())
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpac.exact import to_arb, to_floats
+from gpac.precision import working_precision
 
 from .activations import RULES
 from .network import Network
@@ -77,10 +78,9 @@ def _affine(operation: Affine, operands: list[Range], width: int, n: int) -> Ran
 
 
 def _activation(operation: Activation, z: Range) -> Range:
-    import flint
 
     rule = RULES[operation.name]
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         reach = to_arb(float(z.size.max(initial=0.0)))
         size, slope = (_upper(bound(reach, operation.parameter)) for bound in (rule.size, rule.slope))
     if operation.name in INCREASING:

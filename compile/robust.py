@@ -19,8 +19,10 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions
+from gpac.precision import working_precision
 
 from .balls import ball_values, enclose_forward
+from .boxes import Box
 from .network import Network, forward
 from .operations import Softmax
 from .zonotope import Floats, Prepared, Zonotope
@@ -118,7 +120,7 @@ def robust(
     radius = _vector(network, eps, "eps")
     if (radius < 0).any() or not (radius > 0).any():
         raise NumberError(f"eps must be positive, got {eps!r}")
-    box = _Box.of(centre - radius, centre + radius, _limit(network, low, "low"), _limit(network, high, "high"))
+    box = Box.of(centre - radius, centre + radius, _limit(network, low, "low"), _limit(network, high, "high"))
     if not box.holds(centre):
         raise NumberError("x itself lies outside of low and high")
     label = _label(network, centre)
@@ -142,32 +144,6 @@ def _vector(network: Network, values: Any, name: str) -> Floats:
 
 def _limit(network: Network, value: Any, name: str) -> Floats | None:
     return None if value is None else _vector(network, value, name)
-
-
-@dataclass(frozen=True, eq=False)
-class _Box:
-    """A box with rational corners, and doubles around it."""
-
-    low: Floats
-    high: Floats
-
-    @staticmethod
-    def of(low: Floats, high: Floats, least: Floats | None, most: Floats | None) -> _Box:
-        return _Box(low if least is None else np.maximum(low, least), high if most is None else np.minimum(high, most))
-
-    def holds(self, x: Floats) -> bool:
-        return bool((self.low <= x).all() and (x <= self.high).all())
-
-    def doubles(self) -> tuple[Floats, Floats]:
-        """Corners of the smallest box of doubles around it."""
-        return _rounded(self.low, -1), _rounded(self.high, 1)
-
-
-def _rounded(values: Floats, side: int) -> Floats:
-    """Doubles on one side of exact numbers."""
-    out = np.array([float(v) for v in values])
-    wrong = np.array([side * (Fraction(float(f)) - v) < 0 for f, v in zip(out, values, strict=True)])
-    return np.where(wrong, np.nextafter(out, side * np.inf), out)
 
 
 def _label(network: Network, x: Floats) -> int | None:
@@ -199,7 +175,6 @@ def _depth(network: Network) -> int:
 
 
 def _balls(network: Network, x: Floats, depth: int, digits: int) -> list[Any]:
-    import flint
 
     from gpac.exact import to_arb
 
@@ -208,7 +183,7 @@ def _balls(network: Network, x: Floats, depth: int, digits: int) -> list[Any]:
             return list(enclose_forward(network, x, digits).balls)
         except NumberError:
             pass
-    with flint.ctx.workprec(int(3.33 * digits) + 96):
+    with working_precision(int(3.33 * digits) + 96):
         return ball_values(network, [to_arb(v) for v in x], depth)[depth]
 
 
@@ -218,7 +193,7 @@ class _Search:
     def __init__(
         self,
         network: Network,
-        box: _Box,
+        box: Box,
         label: int,
         max_boxes: int,
         seconds: float | None,

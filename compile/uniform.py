@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpac.exact import to_arb, to_floats
+from gpac.precision import working_precision
 
 from .activations import RULES
 from .network import Network, last_use
@@ -45,18 +46,17 @@ class _Bounds:
 
 def uniform_distances(network: Network) -> np.ndarray:
     """For every output a bound on how far the two networks differ in it, whatever the input; inf where none is."""
-    import flint
 
     last = last_use(network)
     none = np.zeros(network.size)
     known: list[Any] = [_Bounds(none, none, np.full(network.size, np.inf))]
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         for number, node in enumerate(network.nodes, 1):
             known.append(_after(node.operation, [known[k] for k in node.inputs], network.widths[number]))
             for k in node.inputs:
                 if last[k] == number:
                     known[k] = None
-    return np.asarray(known[-1].most)
+    return np.nan_to_num(known[-1].most, nan=np.inf, posinf=np.inf)
 
 
 def _after(operation: Operation, operands: Sequence[_Bounds], width: int) -> _Bounds:
@@ -134,7 +134,10 @@ def _parts(matrix: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _scaled(factor: float, x: np.ndarray) -> np.ndarray:
-    return factor * x if factor and x.any() else np.zeros(len(x))
+    moved = x > 0
+    out = np.zeros(len(x))
+    out[moved] = factor * x[moved] if factor else 0.0
+    return out
 
 
 def _times(matrix: Matrix, x: np.ndarray) -> np.ndarray:

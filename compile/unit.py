@@ -10,8 +10,8 @@ from gpac.errors import ShapeError
 
 from .operations import Matrix, Operation
 
-LARGEST_VALUE = 2**24
-"""Numbers in one value; an image of 2000 x 2000 in colour fits."""
+LARGEST_VALUE = 2**22
+"""Numbers in one value: 64 channels of 224 x 224 fit, or an image of 1000 x 1000 in colour."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ from .unit import LARGEST_VALUE, Unit, is_one, unit_of
 
 Shape: TypeAlias = tuple[int, ...]
 ONE = np.array(1.0)
+MOST_FRACTIONS = 2**19
+"""Exact numbers in one division: they take a microsecond each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,11 @@ class Value:
     def places(self) -> np.ndarray:
         """Place of every entry in the flattened value, in this shape."""
         return np.arange(self.size).reshape(self.shape)
+
+    def part(self, number: int) -> Value:
+        """Entry `number` along the first axis."""
+        shape = self.shape[1:]
+        return self.pick(np.arange(number * prod(shape), (number + 1) * prod(shape)).reshape(shape))
 
     def transpose(self, *axes: int) -> Value:
         """The axes in another order; without any, reversed."""
@@ -144,7 +151,10 @@ class Value:
     def __truediv__(self, other: Any) -> Value:
         if isinstance(other, Value):
             return self * root(other, "reciprocal")
-        divisor = to_fractions(exact_array(other))
+        exact = exact_array(other)
+        if exact.size > MOST_FRACTIONS:
+            raise NumberError(f"expected at most {MOST_FRACTIONS} different divisors, got {exact.size}")
+        divisor = to_fractions(exact)
         if not divisor.all():
             raise NumberError("expected a divisor without zeros, got one with a zero entry")
         return self * exact_array(np.asarray(1 / divisor))

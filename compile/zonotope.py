@@ -19,6 +19,7 @@ import numpy as np
 
 from gpac.bounds.models import TINY, UNIT, UP, Matrix, nearest
 from gpac.errors import NumberError, ShapeError
+from gpac.precision import working_precision
 
 from .balls import apply
 from .network import Network, last_use
@@ -177,7 +178,7 @@ def _curve(name: str, x: Zonotope, symbols: int) -> Zonotope:
     n = len(x.c)
     slope, middle, rest = np.zeros(n), np.zeros(n), np.full(n, np.inf)
     f, of_value = RULES[name].ball, UNIMODAL[name]
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         for i, (low, high) in enumerate(zip(x.lower.tolist(), x.upper.tolist(), strict=True)):
             if not (np.isfinite(low) and np.isfinite(high)):
                 continue
@@ -199,7 +200,7 @@ def _anything(operation: Operation, operands: Sequence[Zonotope], width: int, sy
     """Any operation on ranges, in balls."""
     import flint
 
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         ranges = [
             [flint.arb(a).union(flint.arb(b)) for a, b in zip(x.lower.tolist(), x.upper.tolist(), strict=True)]
             for x in operands

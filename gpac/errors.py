@@ -18,7 +18,11 @@ class NumberError(GpacError, ValueError):
 
 
 class SolveError(GpacError, RuntimeError):
-    """A trajectory did not reach its end; raised by `Solution.check`."""
+    """A trajectory did not reach its end; raised by `Solution.check` and by `gpac.reference`."""
+
+
+class InvariantError(GpacError, AssertionError):
+    """What a circuit says stays constant lies outside its enclosure: the claim or the proof is wrong."""
 
 
 class WorkerError(GpacError, RuntimeError):

@@ -83,7 +83,7 @@ def exact_array(values: Any) -> np.ndarray:
         if not np.isfinite(array).all():
             raise NumberError("expected finite numbers, got an array with NaN or inf in it")
         return array
-    if array.size and array.dtype.kind in "iub" and all(abs(int(v)) <= 2**53 for v in array.flat):
+    if array.size and array.dtype.kind in "iub" and int(array.max()) <= 2**53 and int(array.min()) >= -(2**53):
         return array.astype(np.float64)
     exact = np.empty(array.shape, dtype=object)
     for index, value in np.ndenumerate(array):

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from .circuit import Circuit
-from .description import MOST_TERMS, most_terms, ties
+from .description import ties
 from .errors import CircuitError, GpacError, NumberError, ShapeError
 from .exact import to_sympy
 from .graph import closure, operands
 from .program import Invariant
 from .schedule import Schedule
+from .terms import MOST_TERMS, most_terms
 from .wire import Constant, Input, Integral, Start, Time, Wire
 
 MOST_SYMBOLS = 2000

@@ -53,7 +53,8 @@ class Near(Protocol):
 class Invariant:
     """A polynomial of wires that stays constant: `wire` equals `value` at all times.
 
-    For watching a run: read `wire` as one more output. No engine uses it by itself.
+    For watching a run: read `wire` as one more output. `gpac.prove` checks it in the balls after every step; no other
+    engine uses it by itself.
     """
 
     name: str

@@ -4,12 +4,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sympy
-from benchmarks import count, jobs, ours, table
+from benchmarks import count, jobs, ours, proofs, table
 from benchmarks.screen import Screen
 from benchmarks.tools import OURS, Refused, Tool, Worker, found
 from numpy.testing import assert_allclose
@@ -97,6 +98,33 @@ def test_a_section_replaces_the_one_of_its_name(tmp_path, monkeypatch):
     written = (tmp_path / "RESULTS.md").read_text()
     assert "first of J1" not in written and written.count("kept") == 1 and written.count(r"new \1") == 1
     assert written.index("new") < written.index("kept")
+
+
+# -- proofs --------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_proofs_has_a_row_per_number_of_digits():
+    job = proofs.Points("", proofs.LOTKA, Fraction(1), (5, 20), {20: "somebody 1 s"}, more=(40,))
+    head, line, first, second = proofs._points("P1", job, False, None)
+    assert head.startswith("| digits | proven s |") and set(line) <= set("|- ")
+    assert first.startswith("| 5 |") and second.startswith("| 20 |") and second.endswith("| somebody 1 s |")
+    assert float(second.split("|")[6]) < 1e-20
+    assert len(list(proofs._points("P1", job, True, None))) == 5
+
+
+def test_a_sampled_width_is_that_of_the_closed_form():
+    true = 0.02 * (abs(np.cos(100)) + abs(np.sin(100)))  # a square, turned
+    assert_allclose(proofs._sampled(proofs.BOXES["P6"], proofs.ROTATION), true, rtol=1e-9)
+
+
+def test_mpmath_as_a_peer_agrees_with_the_proof():
+    proof = gpac.prove(proofs.LOTKA, 1, digits=25)
+    answer = proofs._peer("mpmath", 20, None, proof)
+    assert float(answer.split("off by ")[1].rstrip(")")) < 1e-17
+
+
+def test_quoted_figures_belong_to_rows():
+    assert all(set(job.quoted) <= set(job.digits) for job in proofs.POINTS.values())
 
 
 # -- on a device ---------------------------------------------------------------------------------------------

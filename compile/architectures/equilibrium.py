@@ -21,6 +21,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_arb, to_exact
+from gpac.precision import working_precision
 
 from ..activations import RULES
 from ..balls import apply
@@ -125,7 +126,7 @@ def contraction_with(model: Equilibrium, v: np.ndarray) -> Contraction:
     import flint
 
     sizes = _sizes(model)
-    with flint.ctx.workprec(BITS):
+    with working_precision(BITS):
         column = flint.arb_mat(len(v), 1, v.tolist())
         rows = (flint.arb_mat(len(v), len(v), sizes.ravel().tolist()) * column).entries()
         m = flint.arb(0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
+from gpac.precision import working_precision
 
 from ..activations import RULES
 from ..balls import Enclosure, apply, ball_vector
@@ -28,7 +29,7 @@ def enclose_equilibrium(model: Equilibrium, x: Any, digits: int = 50) -> Enclosu
     proof = contraction(model)
     bits = int(3.33 * digits) + 64
     while bits < 1 << 16:
-        with flint.ctx.workprec(bits):
+        with working_precision(bits):
             z, far = _fixed_point(model, proof, ball_vector([to_exact(v) for v in x]), digits)
             balls = [v + flint.arb(0, (far * to_arb(s)).abs_upper()) for v, s in zip(z, proof.scaling, strict=True)]
             values = [RULES[model.activation].ball(v, None) for v in balls]

@@ -13,6 +13,7 @@ import numpy as np
 from gpac.circuit import Circuit
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
+from gpac.precision import working_precision
 from gpac.program import Program
 from gpac.wire import inputs, integral, linear, time, wire
 
@@ -58,12 +59,11 @@ class EquilibriumLimit:
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """A time after which every output is within `error` of the network's, for one input x."""
-        import flint
 
         error = to_exact(error)
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             first = self._first([to_exact(v) for v in np.asarray(inputs["x"]).tolist()])
             if not first.abs_upper() > 0:
                 return 1.0  # it starts where it ends

@@ -20,6 +20,7 @@ from compile.frontends.onnx_tensor import type_name
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_fractions, to_sympy
 
+MOST_FRACTIONS = 2**18
 CASTS: dict[int, Any] = {
     TensorProto.FLOAT: np.float32,
     TensorProto.DOUBLE: np.float64,
@@ -92,13 +93,44 @@ def _fold_arithmetic(step: Step) -> np.ndarray:
     if any(np.isneginf(v).any() for v in (first, second) if v.dtype.kind == "f"):
         return _with_infinity(step.op, first, second)
     broadcast(first.shape, second.shape)
-    a, b = to_fractions(exact_array(first)), to_fractions(exact_array(second))
+    plain = _plain(step.op, first, second)
+    if plain is not None:
+        return plain
+    a, b = _fractions(first), _fractions(second)
     if step.op == "Div" and not b.all():
         raise LoadError("it divides by zero")
     result = np.asarray({"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.true_divide}[step.op](a, b))
     if first.dtype.kind not in "iu":
         return exact_array(result)
     return np.asarray(np.trunc(result)).astype(np.int64)
+
+
+def _plain(op: str, first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
+    """Sums, differences and products of many doubles, where none is rounded."""
+    if max(first.size, second.size) <= 4096 or op == "Div" or {first.dtype.kind, second.dtype.kind} != {"f"}:
+        return None
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    if op == "Mul":
+        single = all((x.astype(np.float32) == x).all() and _moderate(x) for x in (a, b))
+        return a * b if single else None  # 24 bits times 24
+    b = -b if op == "Sub" else b
+    total = a + b
+    part = total - a
+    rest = (a - (total - part)) + (b - part)
+    return None if rest.any() else total
+
+
+def _moderate(x: np.ndarray) -> bool:
+    """Whether products of such numbers are neither too large nor too small for doubles."""
+    magnitude = np.abs(x[x != 0])
+    return not magnitude.size or bool(magnitude.min() > 2.0**-400 and magnitude.max() < 2.0**400)
+
+
+def _fractions(values: np.ndarray) -> np.ndarray:
+    """Exact numbers, of which there must not be too many: each takes a microsecond."""
+    if values.size > MOST_FRACTIONS:
+        raise LoadError(f"exact arithmetic on more than {MOST_FRACTIONS} constants is not supported; fold them before")
+    return to_fractions(exact_array(values))
 
 
 def _with_infinity(op: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -112,7 +144,7 @@ def _fold_root(step: Step) -> np.ndarray:
     """Square roots, exact: a fraction, or a constant such as sqrt(2)."""
     import sympy
 
-    values = to_fractions(exact_array(step.constant(0)))
+    values = _fractions(step.constant(0))
     if values.size > 4096 or any(v <= 0 for v in values.flat):
         raise LoadError("expected at most 4096 positive constants")
     roots = [sympy.sqrt(to_sympy(v)) for v in values.flat]
@@ -122,7 +154,7 @@ def _fold_root(step: Step) -> np.ndarray:
 
 
 def _fold_reciprocal(step: Step) -> np.ndarray:
-    values = to_fractions(exact_array(step.constant(0)))
+    values = _fractions(step.constant(0))
     if not values.all():
         raise LoadError("it divides by zero")
     return exact_array(np.asarray(1 / values))
@@ -139,7 +171,7 @@ def _fold_power(step: Step) -> np.ndarray:
         return _fold_root(step)
     if exponent.size != 1 or float(exponent.item()) != int(exponent.item()) or not 0 <= exponent.item() <= 64:
         raise LoadError("expected one whole exponent from 0 to 64, or 1/2")
-    return exact_array(to_fractions(exact_array(step.constant(0))) ** int(exponent.item()))
+    return exact_array(_fractions(step.constant(0)) ** int(exponent.item()))
 
 
 def _fold_compare(step: Step) -> np.ndarray:
@@ -192,7 +224,7 @@ def _fold_dequantize(step: Step) -> np.ndarray:
         raise LoadError("expected integers of at most 32 bits")
     shifted = x.astype(np.float64) - zero  # both below 2^32: exact
     if step.constant(1).dtype.itemsize > 4 or np.abs(shifted).max(initial=0) >= 2**29:
-        return exact_array(np.asarray(to_fractions(shifted) * to_fractions(factor)))
+        return exact_array(np.asarray(_fractions(shifted) * _fractions(factor)))
     return shifted * factor  # 29 and 24 bits: exact
 
 

@@ -21,6 +21,8 @@ from gpac.errors import LoadError
 
 GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """ONNX's gates (i o f c; z r h) in PyTorch's order (i f c o; r z h)."""
+LARGEST_BATCH = 256
+"""Entries of a fixed batch; each becomes layers of its own."""
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 
 
@@ -79,7 +81,9 @@ def pads_of(step: Step, image: Any, spans: list[int], stride: list[int], transpo
 
 def each(x: Value, layer: Callable[[Value], Value]) -> Value:
     """A layer on every entry of the batch axis."""
-    results = [layer(x.reshape(*x.shape[1:]) if x.shape[0] == 1 else x[k]) for k in range(x.shape[0])]
+    if x.shape[0] > LARGEST_BATCH:
+        raise LoadError(f"expected a batch of at most {LARGEST_BATCH}, got {x.shape[0]}; export it with 1 or symbolic")
+    results = [layer(x.reshape(*x.shape[1:]) if x.shape[0] == 1 else x.part(k)) for k in range(x.shape[0])]
     if len(results) == 1:
         return results[0].reshape(1, *results[0].shape)
     return gather(results, np.stack(side_by_side(results)))

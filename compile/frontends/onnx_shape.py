@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from compile.build import gather, side_by_side
-from compile.frontends.onnx_step import FLOATS, Operand, Step, axis_of, broadcast, check_size
+from compile.frontends.onnx_step import FLOATS, LARGEST_CONSTANT, Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
 from compile.value import Value
 from gpac.errors import LoadError
@@ -108,7 +108,7 @@ def _transpose(step: Step, x: list[np.ndarray]) -> np.ndarray:
 
 def _concat(step: Step, x: list[np.ndarray]) -> np.ndarray:
     axis = axis_of(step.integer("axis", 0), x[0].ndim)
-    check_size((sum(part.size for part in x),))
+    check_size((sum(part.size for part in x),), LARGEST_CONSTANT)
     return np.concatenate(x, axis=axis)
 
 

@@ -29,6 +29,8 @@ class Compared:
 
 
 Operand: TypeAlias = np.ndarray | Value | Masked | Compared
+LARGEST_CONSTANT = 2**23
+"""Numbers in a constant that is made of others."""
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -143,17 +145,17 @@ def broadcast(first: Shape, second: Shape) -> Shape:
         shape = tuple(np.broadcast_shapes(first, second))
     except ValueError:
         raise LoadError(f"the shapes {first} and {second} do not go together") from None
-    check_size(shape)
+    check_size(shape, LARGEST_CONSTANT)
     return shape
 
 
-def check_size(shape: Shape) -> None:
+def check_size(shape: Shape, most: int = LARGEST_VALUE) -> None:
     """Raise `LoadError` for a value without numbers, or with absurdly many."""
     count = 1
     for n in shape:
         count *= int(n)
-    if not 0 < count <= LARGEST_VALUE:
-        raise LoadError(f"the shape {shape} has {count} numbers, expected between 1 and {LARGEST_VALUE}")
+    if not 0 < count <= most:
+        raise LoadError(f"the shape {shape} has {count} numbers, expected between 1 and {most}")
 
 
 def axis_of(axis: int, rank: int) -> int:

@@ -26,7 +26,7 @@ def _each(x: Value, layer: Callable[[Value], Value]) -> Value:
     if x.shape[0] == 1:
         y = layer(x.reshape(*x.shape[1:]))
         return y.reshape(1, *y.shape)
-    results = [layer(x[k]) for k in range(x.shape[0])]
+    results = [layer(x.part(k)) for k in range(x.shape[0])]
     return gather(results, np.stack(side_by_side(results)))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -62,41 +61,79 @@ def read_verisig(path: Path) -> Network:
 
 
 def _parse(data: bytes) -> Any:
-    """The document as nested dicts, lists and texts: the loader makes nothing else, whatever the tags say."""
+    """The document as nested dicts, lists, texts and rows of numbers: nothing else is made, whatever the tags say."""
     import yaml
 
-    base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-
-    class Loader(base):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
-            twice = [key for key, count in keys.items() if count > 1]
-            if twice:
-                raise LoadError(f"the key {_shown(twice[0])} is given twice (line {node.start_mark.line + 1})")
-            return super().construct_mapping(node, deep=deep)
-
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    builder = _Builder()
     try:
-        _refuse_aliases(yaml, data, Loader)
-        return yaml.load(data, Loader=Loader)
+        for event in yaml.parse(data, Loader=loader):
+            builder.take(event, type(event).__name__)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
         raise LoadError(f"it is not valid YAML{where}: {reason}") from None
+    return builder.document
 
 
-def _refuse_aliases(yaml: Any, data: bytes, loader: Any) -> None:
-    """A few aliases, or deep nesting, make a small file take for ever; the check stops at the first."""
-    depth = 0
-    for event in yaml.parse(data, Loader=loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+class _Builder:
+    """A document from the events of its parser; a row becomes an array of numbers as soon as it is whole.
+
+    Aliases and deep nesting, which make a small file take for ever, are refused at the first.
+    """
+
+    def __init__(self) -> None:
+        self.document: Any = None
+        self.documents = 0
+        self.stack: list[Any] = []
+        self.keys: list[Any] = []  # for every mapping in the stack, its key that waits for a value
+
+    def take(self, event: Any, kind: str) -> None:
+        """One event more."""
+        line = event.start_mark.line + 1
         if getattr(event, "anchor", None) is not None:
-            raise LoadError(f"anchors and aliases (line {event.start_mark.line + 1}) are not supported")
-        if depth > DEEPEST:
-            raise LoadError(
-                f"line {event.start_mark.line + 1} is nested too deeply; expected {', '.join(KEYS)} "
-                "with one list of rows for each layer"
-            )
+            raise LoadError(f"anchors and aliases (line {line}) are not supported")
+        if kind == "DocumentStartEvent":
+            self.documents += 1
+            if self.documents > 1:
+                raise LoadError(f"it is not valid YAML at line {line}: expected a single document")
+        elif kind == "ScalarEvent":
+            self._add(event.value, line)
+        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
+            self.stack.append({} if kind == "MappingStartEvent" else [])
+            self.keys.append(None)
+            if len(self.stack) > DEEPEST:
+                raise LoadError(
+                    f"line {line} is nested too deeply; expected {', '.join(KEYS)} with one list of rows for each layer"
+                )
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            value = self.stack.pop()
+            self.keys.pop()
+            self._add(_row(value) if isinstance(value, list) else value, line)
+
+    def _add(self, value: Any, line: int) -> None:
+        if not self.stack:
+            self.document = value
+        elif isinstance(self.stack[-1], list):
+            self.stack[-1].append(value)
+        elif self.keys[-1] is None:
+            if not isinstance(value, str):
+                raise LoadError(f"expected a name or a number as a key (line {line}), got {_shown(value)}")
+            if value in self.stack[-1]:
+                raise LoadError(f"the key {_shown(value)} is given twice (line {line})")
+            self.keys[-1] = value
+        else:
+            self.stack[-1][self.keys[-1]] = value
+            self.keys[-1] = None
+
+
+def _row(texts: list[Any]) -> Any:
+    """The numbers of a row, if it is one: texts take far more memory."""
+    if not texts or not all(isinstance(t, str) and NUMBER.fullmatch(t) for t in texts):
+        return texts
+    numbers = np.array([float(t) for t in texts])
+    return numbers if np.isfinite(numbers).all() else texts
 
 
 def _tables(document: Any) -> dict[str, ByLayer]:
@@ -139,7 +176,9 @@ def _dense(k: int, rows: Any, offsets: Any) -> Affine:
     return Affine((np.array(parsed, dtype=np.float64),), np.array(bias, dtype=np.float64))
 
 
-def _numbers(what: str, texts: Any) -> list[float]:
+def _numbers(what: str, texts: Any) -> Any:
+    if isinstance(texts, np.ndarray):
+        return texts
     if not isinstance(texts, list) or not texts:
         raise LoadError(f"expected a list of numbers as {what}, got {_shown(texts)}")
     return [_number(what, position, text) for position, text in enumerate(texts, 1)]
@@ -164,6 +203,6 @@ def _activation(k: int, name: Any) -> tuple[Operation, ...]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list, np.ndarray)):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     return repr(value[:40])

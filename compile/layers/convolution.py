@@ -15,9 +15,11 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
-from ..value import Value, affine
+from ..value import LARGEST_VALUE, Value, affine
 
 Sizes = int | Sequence[int]
+LARGEST_MATRIX = 2**27
+"""Stored entries of one sparse matrix: 1.6 GB."""
 
 
 def conv(
@@ -38,10 +40,16 @@ def conv(
     _check(x, rank, weight.shape[1] * groups, weight.shape[0], groups)
     image, kernel = x.shape[1:], weight.shape[2:]
     stride, dilation, pads = sizes(stride, rank), sizes(dilation, rank), pairs(padding, rank)
-    axes = [_taps(n, k, s, d, p) for n, k, s, d, p in zip(image, kernel, stride, dilation, pads, strict=True)]
-    out = tuple(count for count, *_ in axes)
+    out = tuple(
+        (n + p[0] + p[1] - d * (k - 1) - 1) // s + 1
+        for n, k, s, d, p in zip(image, kernel, stride, dilation, pads, strict=True)
+    )
     if min(out) < 1:
         raise ShapeError(f"a kernel of shape {kernel} does not fit into the image {image} with padding {pads}")
+    _check_size(weight, out)
+    axes = [
+        _taps(m, k, s, d, p, n) for m, k, s, d, p, n in zip(out, kernel, stride, dilation, pads, image, strict=True)
+    ]
     matrix = _matrix(weight, axes, image, out, groups)
     return affine([(matrix, x)], _bias(bias, weight.shape[0], out), (weight.shape[0], *out))
 
@@ -69,8 +77,10 @@ def conv_transpose(
     )
     if min(out) < 1:
         raise ShapeError(f"the padding {pads} leaves nothing of a transposed convolution of the image {image}")
+    _check_size(weight, image)
+    _check_size(np.empty((channels, 0)), out)
     axes = [
-        _taps(m, k, s, d, p, n) for m, k, s, d, p, n in zip(out, kernel, stride, dilation, pads, image, strict=True)
+        _taps(n, k, s, d, p, m) for n, k, s, d, p, m in zip(image, kernel, stride, dilation, pads, out, strict=True)
     ]
     matrix = _matrix(weight, axes, out, image, groups).T.tocsr()
     return affine([(matrix, x)], _bias(bias, channels, out), (channels, *out))
@@ -100,10 +110,16 @@ def _check(x: Value, rank: int, channels: int, grouped: int, groups: int) -> Non
         raise ShapeError(f"{groups} groups do not divide {grouped} and {channels} channels")
 
 
-def _taps(n: int, k: int, s: int, d: int, pad: tuple[int, int], count: int | None = None) -> tuple[int, Any, Any, Any]:
+def _check_size(weight: np.ndarray, out: tuple[int, ...]) -> None:
+    """Raise `ShapeError` for a result, or a matrix, of absurd size."""
+    count = prod(out)
+    if weight.shape[0] * count > LARGEST_VALUE or weight.size * count > LARGEST_MATRIX or min(weight.shape[:1]) < 1:
+        raise ShapeError(f"a convolution of {count} places by a kernel of shape {weight.shape} is too large")
+
+
+def _taps(count: int, k: int, s: int, d: int, pad: tuple[int, int], n: int) -> tuple[int, Any, Any, Any]:
     """Along one axis: size of the result, and for every (output, tap) inside the image its output, tap, place."""
-    count = (n + pad[0] + pad[1] - d * (k - 1) - 1) // s + 1 if count is None else count
-    o, tap = np.meshgrid(np.arange(max(count, 0)), np.arange(k), indexing="ij")
+    o, tap = np.meshgrid(np.arange(count), np.arange(k), indexing="ij")
     place = o * s - pad[0] + tap * d
     inside = (place >= 0) & (place < n)
     return count, o[inside], tap[inside], place[inside]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
-from ..value import Value, affine
+from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
 from .kinks import largest_in
 
+MOST_WINDOWS = 2**16
+"""Along one axis."""
 Windows = list[tuple[list[range], list[int]]]
 
 
@@ -95,12 +98,16 @@ def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -
     count = (-(-free // stride) if ceil else free // stride) + 1
     if ceil and (count - 1) * stride >= n + ends[0]:
         count -= 1
+    if count > MOST_WINDOWS or max(span, count * span) > LARGEST_VALUE:
+        raise ShapeError(f"{count} windows of {span} entries are too many")
     if count < 1:
         raise ShapeError(f"a window of {span} does not fit into {n} entries with padding {ends}")
     return [o * stride - ends[0] for o in range(count)]
 
 
 def _adaptive(x: Value, size: Sizes) -> list[list[range]]:
+    if not all(0 < m <= MOST_WINDOWS for m in sizes(size, x.ndim - 1)):
+        raise ShapeError(f"expected 1 to {MOST_WINDOWS} results along every axis, got {size}")
     pairs_of = zip(x.shape[1:], sizes(size, x.ndim - 1), strict=True)
     return [[range(o * n // m, -(-(o + 1) * n // m)) for o in range(m)] for n, m in pairs_of]
 
@@ -109,6 +116,9 @@ def _means(x: Value, axes: Windows) -> Value:
     """Sums over products of windows, divided by products of counts."""
     from scipy.sparse import csr_matrix, identity, kron
 
+    entries = x.shape[0] * prod(sum(map(len, windows)) for windows, _ in axes)
+    if entries > 4 * LARGEST_VALUE:
+        raise ShapeError(f"windows with {entries} entries together are too many")
     total: Any = identity(x.shape[0], format="csr")
     counts = np.ones(1, dtype=np.int64)
     for (windows, sizes_of), n in zip(axes, x.shape[1:], strict=True):

@@ -61,6 +61,8 @@ class Run:
 
 
 State = tuple[Value | None, Value | None]
+MOST_STEPS = 2**12
+"""Every step becomes layers of its own."""
 Step = Callable[[Cell, Value, State], State]
 
 
@@ -114,6 +116,8 @@ def gru(x: Value, layers: Sequence[Sequence[Cell]], initial: Any = None, reset_a
 def _stacked(x: Value, layers: Sequence[Sequence[Cell]], initial: Any, cells: Any, step: Step) -> Run:
     if x.ndim != 2:
         raise ShapeError(f"expected a sequence (T, n), got a value of shape {x.shape}")
+    if x.shape[0] * sum(map(len, layers)) > MOST_STEPS:
+        raise ShapeError(f"expected at most {MOST_STEPS} steps of all layers together, got a sequence of {x.shape[0]}")
     number, ends = 0, []
     for directions in layers:
         runs = []
@@ -134,7 +138,7 @@ def _run(x: Value, cell: Cell, state: State, step: Step, backward: bool) -> tupl
     hidden: list[Value] = []
     times = range(x.shape[0])
     for k in reversed(times) if backward else times:
-        state = step(cell, x[k], state)
+        state = step(cell, x.part(k), state)
         assert state[0] is not None
         hidden.append(state[0].reshape(1, -1))
     return concatenate(hidden[::-1] if backward else hidden, 0), state

@@ -19,6 +19,7 @@ from gpac.errors import NumberError, ShapeError
 
 from ..value import Value, affine
 
+LARGEST_AXIS = 2**14
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -62,6 +63,8 @@ def _along(n: int, m: int, scale: Fraction, sampling: Sampling) -> tuple[Any, in
     """Sparse (m, n) of integers, and what they are to be divided by."""
     from scipy.sparse import csr_matrix
 
+    if m > LARGEST_AXIS:
+        raise ShapeError(f"expected an axis resized to at most {LARGEST_AXIS} entries, got {m}")
     weights: dict[tuple[int, int], Fraction] = {}
     for i in range(m):
         for place, weight in _taps(_position(i, n, m, scale, sampling.coordinates), sampling):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..balls import Enclosure, enclose_forward
 from ..frontends import load
 from ..network import Network, forward
 from ..schemes import homotopy, relaxation, sequential
+from ..schemes.conditioning import digits_lost, predicted_digits_lost
 from .inputs import Samples, read_samples
 from .nearness import Nearness, near_figures, nearness
 
@@ -45,7 +45,6 @@ SMALL = 40
 """States up to which the cost of bits is measured."""
 ALL_BITS, KINKED_BITS = (16, 32, 64, 128, 256), (16, 32)
 """Correct bits at which the cost is measured; near kinks the steps are many."""
-EPS = 2.0**-53
 
 Step = Callable[[str, float], None]
 
@@ -55,7 +54,8 @@ class SchemeResult:
     """One scheme on one network: the program, its batch run, and what it lost.
 
     `difference` is the largest |output - forward|, absolute; `relative` the same over max(1, |forward|);
-    `digits_lost` the decimal digits lost against exact outputs, on the first `JUDGED` inputs.
+    `digits_lost` the decimal digits lost against exact outputs, on the first `JUDGED` inputs, and `predicted` what
+    was expected of the arithmetic before the run.
     """
 
     name: str
@@ -67,6 +67,7 @@ class SchemeResult:
     relative: float
     accuracy: float | None
     digits_lost: float
+    predicted: float
     proof: Proof | None
     proof_seconds: float
     meets: bool | None
@@ -104,7 +105,7 @@ def report(
     Parameters
     ----------
     file : path
-        .onnx, .yml or .yaml.
+        .onnx, .yml, .yaml or .json.
     inputs : path, optional
         See `read_samples`.
     digits : int
@@ -141,7 +142,7 @@ def report(
         digits,
         outputs,
         _accuracy(outputs, samples.labels),
-        _digits_lost(outputs[:JUDGED], judged),
+        digits_lost(outputs[:JUDGED], judged),
         enclose_forward(network, samples.x[0], digits=digits + 5),
         results,
         clock.perf_counter() - begin,
@@ -211,7 +212,8 @@ def _scheme(
         float(difference.max()),
         float((difference / np.maximum(1.0, np.abs(outputs))).max()),
         _accuracy(solution.outputs, samples.labels),
-        _digits_lost(solution.outputs[:JUDGED], judged),
+        digits_lost(solution.outputs[:JUDGED], judged),
+        predicted_digits_lost(network, samples.x[:JUDGED], name),
         proof,
         proven - solved,
         meets,
@@ -226,12 +228,6 @@ def classes(outputs: np.ndarray) -> np.ndarray:
 
 def _accuracy(outputs: np.ndarray, labels: np.ndarray | None) -> float | None:
     return None if labels is None else float((classes(outputs) == labels).mean())
-
-
-def _digits_lost(outputs: np.ndarray, exact: np.ndarray) -> float:
-    """log10 of the largest error relative to max(1, |output|), over the unit roundoff 2**-53; 0 at best."""
-    error = float((np.abs(outputs - exact) / np.maximum(1.0, np.abs(exact))).max())
-    return max(0.0, log10(error / EPS)) if error else 0.0
 
 
 def figures(result: Report) -> dict[str, Any]:
@@ -268,6 +264,7 @@ def _scheme_figures(scheme: SchemeResult) -> dict[str, Any]:
         "largest_relative_difference_to_forward": scheme.relative,
         "accuracy": scheme.accuracy,
         "digits_lost": scheme.digits_lost,
+        "predicted_digits_lost": scheme.predicted,
         "time": _span(run.t),
         "length": _span(run.length),
         "space": _span(run.space),

@@ -25,6 +25,7 @@ import numpy as np
 from gpac.circuit import Circuit
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
+from gpac.precision import working_precision
 from gpac.program import Invariant, Program
 from gpac.wire import Wire, inputs, integral, linear, product, time, wire
 
@@ -97,13 +98,12 @@ def _gated(target: Wire, gate: Wire, rate: Fraction, start: Any, name: str) -> W
 
 def _rate(network: Network, gates: Gates | None, goal: Fraction, reach: Fraction) -> Fraction:
     """The least of 1, 5/4, 3/2, 7/4, 2, 5/2, 3, ... with which one round is enough."""
-    import flint
 
     power = Fraction(1)
     while power <= LARGEST_RATE:
         for quarter in (4, 5, 6, 7):
             limit = ClockedLimit(network, power * Fraction(quarter, 4), gates, goal, reach)
-            with flint.ctx.workprec(BITS):
+            with working_precision(BITS):
                 if limit.after(1, [to_arb(reach)]) <= to_arb(goal):
                     return limit.rate
         power *= 2
@@ -139,7 +139,7 @@ class ClockedLimit:
         error = to_exact(error)
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             sizes = [flint.arb(v) for v in self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
             for rounds in range(1, MOST_ROUNDS):
                 if self.after(rounds, sizes) <= to_arb(error):

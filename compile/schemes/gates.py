@@ -19,6 +19,7 @@ import numpy as np
 
 from gpac.exact import to_arb
 from gpac.functions import sin_cos
+from gpac.precision import working_precision
 from gpac.wire import Wire, integral, linear, time, wire
 
 from .bound import BITS
@@ -79,9 +80,8 @@ class Gates:
     @cached_property
     def areas(self) -> tuple[Any, ...]:
         """Balls around the integral of gamma_l over its slot, from l - 1/2 to l + 1/2."""
-        import flint
 
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             return tuple(self._area(k).real for k in range(self.count))
 
     def _area(self, k: int) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
+from gpac.precision import working_precision
 
 from ..network import Network
 from .bound import BITS, ROUNDING, Ball, Spread, State
@@ -46,9 +47,8 @@ class RelaxationLimit:
 
     @cached_property
     def _terms(self) -> int:
-        import flint
 
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             return len(self._spread.error(self._spread.unit_sizes(), _relaxing))
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class RelaxationLimit:
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
         goal = log(error.numerator) - log(error.denominator)
-        with flint.ctx.workprec(BITS):
+        with working_precision(BITS):
             sizes = [flint.arb(v) for v in self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
             uppers = [c.upper() for c in self._spread.error(sizes, _relaxing)]
             logs = [float(c.log().upper()) if c > 0 else -inf for c in uppers]

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ..precision import working_precision
+
 UNIT = 2.0**-53 * (1 + 2.0**-20)
 """Relative error of a rounded operation, with room for products of such errors."""
 UP = 1 + 2.0**-30
@@ -209,12 +211,10 @@ def nearest(exact: Any) -> tuple[Array, Array]:
 
 def _symbol_off(number: Any, value: Any) -> float:
     """Bound on the distance of a symbolic constant from a fraction."""
-    import flint
 
     from ..exact import to_arb
-    from ..verify.prover import _PRECISION
 
-    with _PRECISION, flint.ctx.workprec(120):
+    with working_precision(120):
         return above(to_arb(number) - to_arb(value))
 
 

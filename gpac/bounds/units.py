@@ -11,6 +11,7 @@ import numpy as np
 from ..circuit import Circuit
 from ..elementary import TABLE
 from ..graph import closure, operands
+from ..precision import working_precision
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 from .models import UP, Array, Matrix, Model, above, combine, multiply, nearest
 
@@ -216,12 +217,10 @@ def _elementary(start: Start, x: Model) -> Model:
     """An elementary function of numbers, entry by entry in balls."""
     import flint
 
-    from ..verify.prover import _PRECISION
-
     function = TABLE[start.function].balls
     values, error = np.empty(x.c.shape[1:]), np.empty(x.c.shape[1:])
     wide = np.broadcast_to(x.error, x.c.shape[1:])
-    with _PRECISION, flint.ctx.workprec(80):
+    with working_precision(80):
         for index in np.ndindex(values.shape):
             if not np.isfinite(wide[index]) or not np.isfinite(x.c[(0, *index)]):
                 values[index], error[index] = 0.0, np.inf

@@ -22,7 +22,7 @@ def modulus_pair(z: Wire, width: Any, name: str = "sign", initial: tuple[Any, An
     """
     z, width = as_wire(z), to_exact(width)
     if not (isinstance(width, Fraction) and width > 0):
-        raise NumberError(f"expected a positive rational width, got {width!r}; at 0 the function has a kink")
+        raise NumberError(f"expected a positive rational width, got {width}; at 0 the function has a kink")
     u, w = wire(f"{name}_u", z.size), wire(f"{name}_w", z.size)
     scaled, square = linear([(1 / width, z)]), product(w, w)
     u.define(integral(product(square, w), scaled, initial[0], name=f"{name}_u"))

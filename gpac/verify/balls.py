@@ -7,6 +7,7 @@ nothing with the float64 engine but the circuit.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import mul
 from typing import Any, TypeAlias
 
 import flint
@@ -69,21 +70,39 @@ class BallSeries:
                 values[wire] = self._value(wire, values, t)
         return values
 
-    def expand(self, state: Values, t: Ball, order: int, group: Group, still: Values) -> Values:
-        """Coefficients 0..order of the group's entries around time t; `still` are the constant units."""
+    def expand(
+        self, state: Values, t: Ball, order: int, group: Group, still: Values, radii: Values | None = None
+    ) -> Values:
+        """Coefficients 0..order of the group's entries around time t; `still` are the constant units.
+
+        With an empty dict for `radii`, every coefficient is replaced by its middle when it is made, and its radius,
+        which bounds how far it is from what the recurrence makes of the others, is put there.
+        """
         c: Values = {w: [None] * w.size for w in group}
         rates: Values = {w: [None] * w.size for w in group}
         for wire, entries in group.items():
             for i in entries:
                 c[wire][i], rates[wire][i] = [], []
+            if radii is not None:
+                radii[wire] = [[] for _ in range(wire.size)]
         for wire, balls in still.items():
             c[wire] = [None if b is None else [b] for b in balls]
         for k in range(order + 1):
             for wire, entries in group.items():
-                self._order(wire, entries, c, rates, state, t, k)
+                self._order(wire, entries, c, rates, state, t, k, radii)
         return c
 
-    def _order(self, wire: Wire, entries: list[int], c: Values, rates: Values, state: Values, t: Ball, k: int) -> None:
+    def _order(
+        self,
+        wire: Wire,
+        entries: list[int],
+        c: Values,
+        rates: Values,
+        state: Values,
+        t: Ball,
+        k: int,
+        radii: Values | None,
+    ) -> None:
         """Append order k to a unit's entries, and k times it to its rates."""
         if k > self.degree[wire]:
             return
@@ -96,6 +115,9 @@ class BallSeries:
         else:
             new = [t if k == 0 else flint.arb(1)]  # time
         for i, ball in zip(entries, new, strict=True):
+            if radii is not None:
+                radii[wire][i].append(ball.rad())
+                ball = ball.mid()
             c[wire][i].append(ball)
             rates[wire][i].append(ball * k)
 
@@ -109,9 +131,13 @@ class BallSeries:
     def _combine(self, wire: Linear, entries: list[int], c: Values, k: int) -> list[Ball]:
         total = [to_arb(wire.bias[i]) if k == 0 and wire.bias is not None else flint.arb(0) for i in entries]
         for matrix, operand in self.matrices[wire]:
-            if operand in c and self.degree[operand] >= k:  # else none of these entries reads it
-                column = [None if s is None else _at(s, k) for s in c[operand]]
-                total = [a + b for a, b in zip(total, matrix.apply(column, entries), strict=True)]
+            if operand not in c or self.degree[operand] < k:  # not in c: none of these entries reads it
+                continue
+            if matrix.kind < 2:
+                parts = [matrix.multiple(i) * _at(c[operand][i], k) for i in entries]
+            else:
+                parts = matrix.apply([None if s is None else _at(s, k) for s in c[operand]], entries)
+            total = [a + b for a, b in zip(total, parts, strict=True)]
         return total
 
     def _multiply(self, wire: Product, entries: list[int], c: Values, k: int) -> list[Ball]:
@@ -166,9 +192,7 @@ def _convolve(a: list[Ball], b: list[Ball], k: int) -> Ball:
     total = flint.arb(0)
     if low > high:
         return total
-    for x, y in zip(a[low : high + 1], b[k - high : k - low + 1][::-1], strict=True):
-        total = total + x * y
-    return total
+    return sum(map(mul, a[low : high + 1], b[k - high : k - low + 1][::-1]), total)
 
 
 def groups(series: BallSeries) -> list[Group]:

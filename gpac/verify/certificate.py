@@ -48,6 +48,8 @@ from .statement import statement
 LOG2_10 = 3.3219280948873626
 LN2 = 0.6931471805599453
 GUARD = 64
+MOST_WIDER = 1
+"""Bits by which the claims about boxes may be wider than the balls of the proof: the checker's bounds are plainer."""
 MORE_BITS = 16
 """How many times the working precision of the prover is tried at most."""
 MOST_STEPS = 20_000
@@ -60,8 +62,9 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
     """Write the certificate of a proof.
 
     Each output is claimed to lie within 10**-digits of a decimal number, digits being those asked for; where the inputs
-    are boxes, within the proof's own ball. Of a limit program the file speaks about the outputs at the time when they
-    are read, not about their limits.
+    are boxes, within the proof's own ball, or in up to twice its radius where the checker's plain bounds need that; the
+    file says what it claims. Of a limit program the file speaks about the outputs at the time when they are read, not
+    about their limits; of a program near to what was asked for (`Proof.original`) about its own outputs.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def write_certificate(proof: Proof, path: Any, seconds: float | None = None) -> 
     ------
     GpacError
         If the system is too large to write number by number, has constants that no file can make from rational
-        numbers, or if the checker's plain bounds are wider than the balls of the proof.
+        numbers, or if the checker's plain bounds are much wider than the balls of the proof.
     """
     if proof.question is None:
         raise GpacError("expected a proof made by gpac.prove, got one that does not say what it is about")
@@ -113,16 +116,20 @@ def _with_proof(data: dict[str, Any], boxes: bool, most_bits: int, deadline: flo
     bits, before = max(0, ceil(goal)) + GUARD, inf
     while bits <= most_bits:
         try:
-            phases, missing = _Search(claim, bits, deadline).run()
+            search = _Search(claim, bits, deadline)
+            phases, missing = search.run()
         except _TooWide as stopped:
             if boxes and bits > 4 * abs(goal) + 1024:
                 raise GpacError(f"no certificate: from these input boxes, {stopped}") from None
             bits += max(GUARD, stopped.extra, bits // 2)
             continue
-        if missing <= 0:
+        stays = boxes and before - missing < 1
+        if stays and missing <= MOST_WIDER:
+            _widen(data["outputs"], search.needed)
+        if missing <= (MOST_WIDER if stays else 0):
             proof = {"bits": bits, "phases": phases}
             return {"format": checker.FORMAT, "version": checker.VERSION, "statement": data, "proof": proof}
-        if boxes and before - missing < 1:
+        if stays:
             raise GpacError(
                 f"no certificate: from these input boxes the checker's plain bounds are 2^{missing:.1f} times as wide "
                 "as the balls of the proof; ask for narrower inputs, or for single points"
@@ -132,6 +139,14 @@ def _with_proof(data: dict[str, Any], boxes: bool, most_bits: int, deadline: flo
         f"no certificate: the checker bounds errors by sizes of derivatives alone, whatever their signs, and would "
         f"need more than {most_bits} bits here; ask for a shorter time"
     )
+
+
+def _widen(outputs: list[list[Any]], needed: list[Fraction]) -> None:
+    """Make the claimed radii as large as the checker's bounds, where these are larger."""
+    for output, radius in zip(outputs, needed, strict=True):
+        if radius > Fraction(output[3]):
+            unit = Fraction(2) ** (ceil(log2_of(radius)) - 40)
+            output[3] = text(ceil(radius / unit) * unit)
 
 
 class _TooWide(Exception):
@@ -155,10 +170,12 @@ class _Search:
         self.order = max(8, ceil(0.5 * LN2 * self.bits) + 2)
         self.box = checker.start_box(self.claim, self.bits)
         self.steps, self.guess, self.terms = 0, Fraction(1), FEWEST_RADII
+        self.needed: list[Fraction] = []  # radii of the outputs that would be proven
         phases = [self._phase(phase) for phase in self.claim.phases]
         missing = -inf
         ends = checker.end_boxes(self.claim, self.box, self.bits)
         for (_, _, middle, allowed), (value, reached) in zip(self.claim.outputs, ends, strict=True):
+            self.needed.append(abs(value - middle) + reached)
             left = allowed - abs(value - middle)
             missing = max(missing, log2_of(reached) - log2_of(left) if left > 0 else 8.0)
         return phases, missing

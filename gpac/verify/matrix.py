@@ -42,6 +42,10 @@ class BallMatrix:
         product = (self.dense * flint.arb_mat(len(x), 1, known)).entries()
         return product if entries is None else [product[i] for i in entries]
 
+    def multiple(self, i: int) -> Ball:
+        """Entry i of a diagonal, or the number."""
+        return self.number if self.kind == 0 else self.diagonal[i]
+
     def row(self, i: int) -> list[tuple[int, Ball]]:
         """Row i as (column, entry), zeros left out where that is known."""
         if self.kind == 0:

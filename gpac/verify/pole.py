@@ -12,11 +12,13 @@ from typing import Any
 import flint
 
 from ..exact import to_arb
+from ..precision import working_precision
 from ..wire import Constant, Input, Integral, Linear, Product, Time, Wire
 from .balls import BallSeries, Values
 from .matrix import Ball
 
 MOST_CANDIDATES = 16
+TRIAL_BITS = 64
 
 
 class _NotAlone(Exception):
@@ -49,6 +51,9 @@ def _quadrature(p: list[Ball], y: Ball) -> Ball | None:
     def integrand(w: Any, _: bool) -> Any:
         return w ** (k - 2) / reversed_p(w)
 
+    with working_precision(min(TRIAL_BITS, flint.ctx.prec)):  # a zero on the way shows here, and costs little
+        if not flint.acb.integral(integrand, flint.acb(0), flint.acb(w0)).is_finite():
+            return None
     value = flint.acb.integral(integrand, flint.acb(0), flint.acb(w0)).real
     return value if value.is_finite() and value > 0 else None
 

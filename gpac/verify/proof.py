@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import GpacError
 from ..exact import to_arb
+from ..precision import working_precision
 
 
 class Answer(Enum):
@@ -77,14 +78,13 @@ class Proof:
         """Balls for the function that was asked for, where the program computes one near to it: `balls` less the
         distance at this input. For other programs the balls themselves.
         """
-        import flint
 
         balls = self._proven()
         near = None if self.question is None else self.question.system.program.near
         if near is None or self.question is None:
             return balls
         differences = near.differences(dict(self.question.inputs), self.bits)
-        with flint.ctx.workprec(self.bits):
+        with working_precision(self.bits):
             return tuple(b - d for b, d in zip(balls, differences, strict=True))
 
     @property
@@ -162,7 +162,7 @@ def proven_digits(balls: tuple[Any, ...]) -> int:
     for ball in balls:
         radius = ball.rad()
         if radius > 0:
-            with flint.ctx.workprec(64):
+            with working_precision(64):
                 digits = int((-(radius.log() / flint.arb(10).log())).lower().floor().unique_fmpz())
             worst = min(worst, digits)
     return worst
@@ -170,12 +170,11 @@ def proven_digits(balls: tuple[Any, ...]) -> int:
 
 def balls_contain(balls: tuple[Any, ...], values: Any, bits: int) -> bool:
     """Whether each number lies in its ball for certain."""
-    import flint
 
     values = list(values) if hasattr(values, "__len__") else [values]
     if len(values) != len(balls):
         raise GpacError(f"expected {len(balls)} numbers to compare with, got {len(values)}")
-    with flint.ctx.workprec(2 * bits + 64):
+    with working_precision(2 * bits + 64):
         return all(ball.contains(to_arb(v)) for ball, v in zip(balls, values, strict=True))
 
 

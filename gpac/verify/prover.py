@@ -7,20 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
-from threading import RLock
 from typing import Any
 
 from ..arguments import System, as_runnable, check_signs, named_inputs
 from ..circuit import Circuit
 from ..errors import GpacError, NumberError, ShapeError
 from ..exact import to_arb, to_exact
+from ..precision import working_precision
 from ..schedule import Schedule
-from .enclose import Ends, Limits, Reached, Stuck, run
+from .affine import Symbols, size
+from .enclose import Ends, Limits, Reached, Stuck, _log2_ball, run
 from .proof import Answer, Proof, Question, dyadic_to_mpf
 
-_PRECISION = RLock()
-"""flint's working precision belongs to the process: proofs take turns, and put it back."""
-
+WIDEST_POINT, WIDEST_BOX = -4, -1
+"""Widest useful ball as a power of two, relative to the state: for inputs that are numbers, and for boxes."""
 LOG2_10 = 3.3219280948873626
 
 
@@ -49,7 +49,8 @@ def prove(
         Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb` is the set it is: the balls then
         contain the images of all its points, and are as wide as that makes them.
     digits : int
-        Every radius will be below 10**-digits.
+        Every radius will be below 10**-digits. Where inputs are boxes whose images are wider than that, the balls are
+        PROVEN as well, as wide as that makes them.
     initial : (n,) exact numbers, optional
         For a PIVP: start values in place of its own.
     max_bits, max_steps, seconds
@@ -63,12 +64,19 @@ def prove(
     -------
     Proof
         PROVEN with balls; ENDS with an enclosure of the time where the solution ceases to exist; or
-        UNKNOWN with the reason and how far it got.
+        UNKNOWN with the reason and how far it got: where a bound grew too large, of which integrator, and through
+        which entry of the Jacobian.
+
+    Raises
+    ------
+    InvariantError
+        If the balls exclude what the circuit claims to stay constant.
 
     Notes
     -----
-    Taylor series in Arb balls, unit by unit; every step's remainder is bounded by `gpac.verify.tail`. The
-    working precision is raised until the radii are small enough. For a limit program the ball contains the
+    Taylor series in Arb balls, unit by unit; every step's remainder is bounded by `gpac.verify.tail`, and how sets
+    of solutions spread around the exact centre by `gpac.verify.spread`. The working precision is raised until the
+    radii are small enough. For a limit program the ball contains the
     *limit*: its bound at time t is part of the radius.
 
     >>> import gpac, mpmath, sympy
@@ -92,8 +100,13 @@ def prove(
 
         return prove_in_pieces(runnable, end, given, count, narrow, one, seconds, progress or (lambda _: None))
     deadline = None if seconds is None else clock.monotonic() + seconds
-    limits = Limits(max_steps=max_steps, stop=lambda: deadline is not None and clock.monotonic() > deadline)
-    with _PRECISION:
+    boxes = any(_is_box(v) for entries in given.values() for v in entries)
+    limits = Limits(
+        max_steps=max_steps,
+        widest=WIDEST_BOX if boxes else WIDEST_POINT,
+        stop=lambda: deadline is not None and clock.monotonic() > deadline,
+    )
+    with working_precision(64):  # proofs take turns
         far = _distance_from_limit(runnable, given, end, digits)
         if far is not None and not far < to_arb(Fraction(1, 10**digits)):
             reason = f"At t = {float(end):.6g} the bound on the distance from the limit is only {float(far):.2g}."
@@ -125,9 +138,12 @@ def _with_rising_precision(
     far: Any,
 ) -> Proof:
     """Run at more and more bits until the balls are narrow enough, or more bits make them no narrower."""
-    boxes = any(_is_box(v) for entries in given.values() for v in entries)
+    radii = [_log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if _is_box(v)]
+    boxes, widest = bool(radii), max(radii, default=0.0)
     goal = digits * LOG2_10
     bits = ceil(goal) + 32 + 2 * (_phase_count(system) - 1)
+    if boxes and -widest < goal + 16:  # rounding is to be far below the width of the boxes
+        bits = max(bits, ceil(-widest) + 32) + 16
     missing, reached = float("inf"), 0.0
     while bits <= max_bits:
         outcome, last = _attempt(system, end, given, limits, progress, bits)
@@ -137,10 +153,10 @@ def _with_rising_precision(
         if isinstance(outcome, Reached):
             balls = _all_outputs(outcome, far, bits)
             before, missing = missing, _missing_bits(balls, goal)
-            if missing <= 0 or (boxes and before - missing < 4):
+            if missing <= 0 or (boxes and (before - missing < 0.05 or _mostly_symbols(outcome))):
                 figures = (reached, bits, outcome.steps, outcome.order)
                 return Proof(Answer.PROVEN, balls, _names(system), "", None, *figures)
-            bits = bits + ceil(missing) + 8 if missing < float("inf") else 2 * bits
+            bits = bits + (32 if boxes else ceil(missing) + 8) if missing < float("inf") else 2 * bits
         elif not outcome.wide or (boxes and bits > 4 * goal + 256):
             return _unknown(outcome, reached, bits)
         else:
@@ -153,14 +169,14 @@ def _attempt(
     system: Circuit | Schedule, end: Any, given: dict, limits: Limits, progress: Callable[[float], None], bits: int
 ) -> tuple[Reached | Stuck | Ends, Any]:
     """One run at a working precision; also the time it got to."""
-    import flint
 
-    with flint.ctx.workprec(bits):
-        values = {name: [to_arb(v) for v in entries] for name, entries in given.items()}
+    with working_precision(bits):
+        values, symbols = _with_symbols(given)
         if isinstance(system, Circuit):
-            outcome = run(system, end, values, limits, progress)
+            outcome = run(system, end, values, limits, progress, symbols)
             return outcome, outcome.t if isinstance(outcome, Stuck) else to_arb(end).mid()
         steps, order, done = 0, 0, Fraction(0)
+        hulls: dict[str, list[Any]] = {}
         for number, phase in enumerate(system.phases):
             outcome = run(
                 phase.circuit,
@@ -168,15 +184,39 @@ def _attempt(
                 values,
                 limits,
                 _share(progress, number, len(system.phases)),
+                symbols,
             )
             if isinstance(outcome, Ends):
                 return replace(outcome, low=outcome.low + done, high=outcome.high + done), done
             if isinstance(outcome, Stuck):
                 return outcome, done + outcome.t
             values |= outcome.outputs
+            symbols |= outcome.rows
+            hulls |= outcome.hulls
             steps, order, done = steps + outcome.steps, max(order, outcome.order), done + phase.duration
         outputs = {name: values[name] for name in system.outputs}
-        return Reached(outputs, steps, order), done
+        rows = {name: symbols[name] for name in system.outputs}
+        return Reached(outputs, rows, {n: hulls[n] for n in outputs}, steps, order), done
+
+
+def _with_symbols(given: dict) -> tuple[dict[str, list[Any]], dict[str, list[Symbols]]]:
+    """Inputs as balls, boxes as their centres with a symbol for each entry that has a radius."""
+    import flint
+
+    count = sum(_is_box(v) for entries in given.values() for v in entries)
+    values: dict[str, list[Any]] = {}
+    symbols: dict[str, list[Symbols]] = {}
+    number = 0
+    for name, entries in given.items():
+        values[name], symbols[name] = [], []
+        for v in entries:
+            row: Symbols = None
+            if _is_box(v):
+                row = [flint.arb(0)] * count
+                row[number], number = v.rad(), number + 1
+            values[name].append(v.mid() if _is_box(v) else to_arb(v))
+            symbols[name].append(row)
+    return values, symbols
 
 
 def _share(progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
@@ -224,11 +264,10 @@ def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> A
 
 def _distance_from_limit(system: Circuit | Schedule, given: dict, end: Any, digits: int) -> Any:
     """Upper bound on the distance of every output from its limit at the end; None for an exact program."""
-    import flint
 
     if system.program.limit is None:
         return None
-    with flint.ctx.workprec(ceil(digits * LOG2_10) + 64):
+    with working_precision(ceil(digits * LOG2_10) + 64):
         return system.program.limit.error(given, end).abs_upper()
 
 
@@ -236,17 +275,15 @@ def _all_outputs(outcome: Reached, far: Any, bits: int) -> tuple[Any, ...]:
     """All output balls, widened by the distance from the limit where the program has one."""
     import flint
 
-    balls = [ball for entries in outcome.outputs.values() for ball in entries]
+    balls = [ball for entries in outcome.hulls.values() for ball in entries]
     if far is None:
         return tuple(balls)
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         return tuple(ball + flint.arb(0, far) for ball in balls)
 
 
 def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
     """How many bits the widest ball lacks to a radius below 2**-goal; inf for a ball that is not finite."""
-    from .enclose import _log2_ball
-
     missing = float("-inf")
     for ball in balls:
         if not ball.is_finite():
@@ -255,6 +292,15 @@ def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
         if size is not None:
             missing = max(missing, size + goal)
     return missing
+
+
+def _mostly_symbols(outcome: Reached) -> bool:
+    """Whether the outputs are hardly wider than their first-order dependence on the inputs: no bits make that less."""
+    return all(
+        100 * size(row) >= 99 * hull.rad()
+        for name, hulls in outcome.hulls.items()
+        for hull, row in zip(hulls, outcome.rows[name], strict=True)
+    )
 
 
 def _is_box(value: Any) -> bool:
@@ -272,9 +318,8 @@ def _names(system: Circuit | Schedule) -> tuple[str, ...]:
 
 
 def _ends(outcome: Ends, bits: int, digits: int, end: Any) -> Proof:
-    import flint
 
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         shown = to_arb(outcome.low).union(to_arb(outcome.high)).str(digits, radius=True)
     low, high = dyadic_to_mpf(outcome.low), dyadic_to_mpf(outcome.high)
     reason = f"The end lies in {shown}, before t = {float(end):.6g}."

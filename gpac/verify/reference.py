@@ -14,7 +14,7 @@ import numpy as np
 from ..arguments import System, as_runnable, named_inputs
 from ..circuit import Circuit, time_degrees
 from ..elementary import TABLE
-from ..errors import GpacError, NumberError
+from ..errors import GpacError, NumberError, SolveError
 from ..exact import to_mpf
 from ..schedule import Schedule
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
@@ -96,7 +96,7 @@ class _Solver:
             h = min(end - t, self._step(c))
             while True:
                 if not t + h > t:
-                    raise GpacError(f"the step became too small at t = {mp.nstr(t, 10)}; the solution may end there")
+                    raise SolveError(f"the step became too small at t = {mp.nstr(t, 10)}; the solution may end there")
                 state: dict[Wire, list] = {w: [mp.polyval(s[::-1], h) for s in c[w]] for w in self.circuit.integrals}
                 self.products += self.order * self.circuit.dim
                 there = end if h == end - t else t + h

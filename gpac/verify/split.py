@@ -13,6 +13,7 @@ import numpy as np
 from ..circuit import Circuit
 from ..errors import GpacError
 from ..exact import to_arb
+from ..precision import working_precision
 from ..schedule import Schedule
 from .proof import Answer, Proof
 
@@ -103,7 +104,7 @@ def _halves(runnable: Circuit | Schedule, end: Any, piece: _Piece) -> list[Input
         return []
     name, entry = max(wide, key=_influences(runnable, end, piece, wide).__getitem__)
     out: list[Inputs] = []
-    with flint.ctx.workprec(EXACT):
+    with working_precision(EXACT):
         ball = to_arb(piece.inputs[name][entry])
         for side in (-1, 1):
             half = ball.mid() + side * ball.rad() / 2 + flint.arb(0, ball.rad() / 2)
@@ -141,7 +142,6 @@ def _influences(
 
 def _hull(first: Proof, pieces: list[_Piece]) -> Proof:
     """What the proofs of all pieces say together."""
-    import flint
 
     proofs = tuple(p.proof for p in pieces)
     figures: dict[str, Any] = {
@@ -154,7 +154,7 @@ def _hull(first: Proof, pieces: list[_Piece]) -> Proof:
     }
     answers = {p.answer for p in proofs}
     if answers == {Answer.PROVEN}:
-        with flint.ctx.workprec(figures["bits"] + 64):
+        with working_precision(figures["bits"] + 64):
             balls = list(proofs[0].balls)
             for proof in proofs[1:]:
                 balls = [a.union(b) for a, b in zip(balls, proof.balls, strict=True)]

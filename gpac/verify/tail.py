@@ -13,7 +13,9 @@ n made of known coefficients. The right sides grow with the S on them. If number
 then by induction on N the partial sums up to order N stay below S* (an integral's order k needs its integrand
 at orders below k only). So the series converge for |t| <= h, and their sums solve the equations there.
 
-All numbers are upper ends of low-precision balls; nothing is estimated.
+All numbers are upper ends of low-precision balls; nothing is estimated. At high orders |w|_k are summed in blocks of
+orders, and pairs of blocks count as a whole; where coefficients are inexact beyond their balls, `errors` bound the
+sum of their errors, which counts at every order.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from typing import Any
 
 import flint
 
+from ..precision import working_precision
 from ..wire import Integral, Linear, Product, Time, Wire
 from .balls import BallSeries, Group, Values, _entry
 from .matrix import Ball, BallMatrix
+from .order import block_length
 
 BITS = 64
 ROUNDS = 30
@@ -33,7 +37,7 @@ ROUNDS = 30
 
 @dataclass(frozen=True)
 class _Norms:
-    """Of one entry: |w|_k, k |w|_k, their sums, and the sums of the last terms, `above[m]` = sum over k > m."""
+    """Of one entry: |w|_k and k |w|_k summed over blocks k, their sums, and `above[m]` = sum over blocks k > m."""
 
     sizes: list[Ball]
     rates: list[Ball]
@@ -41,18 +45,22 @@ class _Norms:
     total_rate: Ball
     above: list[Ball]
     rates_above: list[Ball]
+    error: Ball
 
 
-def tail(series: BallSeries, c: Values, h: Ball, order: int, group: Group) -> dict[Wire, list[Ball]] | None:
+def tail(
+    series: BallSeries, c: Values, h: Ball, order: int, group: Group, errors: Values | None = None
+) -> dict[Wire, list[Ball]] | None:
     """Bounds R on |state(t0 + s) - polynomial(s)| for 0 <= s <= h, per integrator entry; None if none is found.
 
     Parameters
     ----------
     c : coefficients 0..order from `BallSeries.expand`
     h : ball, the step; its upper end counts
+    errors : by entry, where the balls of `c` miss the true coefficients: a bound on sum |true - ball's middle| h**k
     """
-    with flint.ctx.workprec(BITS):
-        bound = _Bound(series, c, h.abs_upper(), order, group)
+    with working_precision(BITS):
+        bound = Bound(series, c, h.abs_upper(), order, group, errors)
         found = bound.solve()
         if found is None:
             return None
@@ -63,14 +71,21 @@ def tail(series: BallSeries, c: Values, h: Ball, order: int, group: Group) -> di
         }
 
 
-class _Bound:
-    def __init__(self, series: BallSeries, c: Values, h: Ball, order: int, group: Group) -> None:
+class Bound:
+    """The inequalities of one step; `known` are their terms made of known coefficients alone."""
+
+    def __init__(self, series: BallSeries, c: Values, h: Ball, order: int, group: Group, errors: Values | None) -> None:
         self.series, self.order, self.group = series, order, group
+        self.block = block_length(order)
         powers = [flint.arb(1)]
         for _ in range(order):
             powers.append((powers[-1] * h).upper())
         self.norms: dict[Wire, list[_Norms | None]] = {
-            w: [None if s is None else _norms(s, powers) for s in c[w]] for w in c
+            w: [
+                None if s is None else _norms(s, powers, self.block, errors[w][i] if errors else flint.arb(0))
+                for i, s in enumerate(c[w])
+            ]
+            for w in c
         }
         self.magnitudes = {
             w: [(m.magnitude(), x) for m, x in series.matrices[w] if series.degree[x] and x in group]
@@ -166,7 +181,7 @@ class _Bound:
             u, v = (self.norms[side] for side in self.series.sides[wire])
             for i in self.group[wire]:
                 nu, nv = _entry(u, i), _entry(v, i)
-                out[i] = _beyond(nv.rates, nu.above, self.order)
+                out[i] = self._beyond(nv.rates, nu.above, nu.total) + self._missed(nu, nv)
         elif isinstance(wire, Product):
             left, right = (self.norms[side] for side in self.series.sides[wire])
             active = set(self.group[wire])
@@ -174,15 +189,35 @@ class _Bound:
                 if o in active:
                     nx, ny = left[i], right[j]
                     assert nx and ny
-                    terms = _beyond(nx.rates, ny.above, self.order) + _beyond(nx.sizes, ny.rates_above, self.order)
+                    terms = self._beyond(nx.rates, ny.above, ny.total)
+                    terms = terms + self._beyond(nx.sizes, ny.rates_above, ny.total_rate) + self._missed(nx, ny)
                     out[o] = (out[o] + terms).upper()
         return out
 
+    def _beyond(self, terms: list[Ball], above: list[Ball], total: Ball) -> Ball:
+        """Sum over i + j > order of terms[i] * b_j, given the sums of b above each block; blocks count as a whole."""
+        found = flint.arb(0)
+        last = (self.order + 2) // self.block - 2
+        for i, term in enumerate(terms):
+            m = last - i
+            if m < len(above):
+                found = found + term * (above[m] if m >= 0 else total)
+        return found.upper()
 
-def _norms(coefficients: list[Ball], powers: list[Ball]) -> _Norms:
+    def _missed(self, x: _Norms, y: _Norms) -> Ball:
+        """What errors of coefficients add to such sums."""
+        return 2 * self.order * (x.error * y.total + x.total * y.error)
+
+
+def _norms(coefficients: list[Ball], powers: list[Ball], block: int, error: Ball) -> _Norms:
     sizes = [(b.abs_upper() * p).upper() for b, p in zip(coefficients, powers, strict=False)]
     rates = [(s * k).upper() for k, s in enumerate(sizes)]
-    return _Norms(sizes, rates, _sum(sizes), _sum(rates), _sums_above(sizes), _sums_above(rates))
+    last = len(sizes) - 1
+    if block > 1:
+        sizes = [_sum(sizes[k : k + block]) for k in range(0, len(sizes), block)]
+        rates = [_sum(rates[k : k + block]) for k in range(0, len(rates), block)]
+    above, rates_above = _sums_above(sizes), _sums_above(rates)
+    return _Norms(sizes, rates, _sum(sizes), (_sum(rates) + last * error).upper(), above, rates_above, error)
 
 
 def _sum(terms: list[Ball]) -> Ball:
@@ -195,16 +230,6 @@ def _sums_above(terms: list[Ball]) -> list[Ball]:
     for term in reversed(terms[1:]):
         above.append((above[-1] + term).upper())
     return above[::-1]
-
-
-def _beyond(terms: list[Ball], above: list[Ball], order: int) -> Ball:
-    """Sum over i + j > order of terms[i] * b_j, given the sums of b above each position."""
-    total = flint.arb(0)
-    for i, term in enumerate(terms):
-        m = order - i
-        if m < len(above):
-            total = total + term * above[m]
-    return total.upper()
 
 
 def _wider(value: Ball) -> Ball:

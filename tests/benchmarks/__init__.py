@@ -9,5 +9,6 @@ the test suite: figures of time belong to a machine, and the peers live in virtu
     ours.py, peers/  one tool per file
     screen.py        which settings of a tool reach the error asked
     race.py          those settings against each other, round after round
+    proofs.py        proven digits and boxes, beside unproven peers and figures of others
     table.py         Markdown, and RESULTS.md
 """

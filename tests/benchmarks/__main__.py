@@ -9,24 +9,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from . import race, scaling, table
+from . import proofs, race, scaling, table
 from .jobs import JOBS
 from .tools import OURS, PEERS, found
 
 SCALING = "scaling"
+EVERY = (*JOBS, *proofs.JOBS, SCALING)
 
 
 def main() -> None:
     """Read the command line, run the jobs, print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("jobs", nargs="*", metavar="job", help=f"{', '.join((*JOBS, SCALING))}; by default all")
+    parser.add_argument("jobs", nargs="*", metavar="job", help=f"{', '.join(EVERY)}; by default all")
+    parser.add_argument("--more", action="store_true", help="J4 to 3000 and 10000 digits, which takes minutes")
     parser.add_argument("--tools", nargs="+", metavar="tool", help=f"{OURS}, {', '.join(PEERS)}; by default all found")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core that all run on")
     parser.add_argument("--write", action="store_true", help="put the tables into RESULTS.md too")
     asked = parser.parse_args()
-    if unknown := [job for job in asked.jobs if job not in (*JOBS, SCALING)]:
-        parser.error(f"expected jobs out of {', '.join((*JOBS, SCALING))}, got {unknown[0]}")
+    if unknown := [job for job in asked.jobs if job not in EVERY]:
+        parser.error(f"expected jobs out of {', '.join(EVERY)}, got {unknown[0]}")
     peers = Path(os.environ["PEERS"]) if os.environ.get("PEERS") else None
     if peers and not peers.is_dir():
         parser.error(f"PEERS must be a folder with a virtual environment per folder, got {peers}")
@@ -35,9 +37,9 @@ def main() -> None:
     print("tools: " + ", ".join(f"{tool.name} in {tool.interpreter}" for tool in tools))
     for name in missing:
         print(f"MISSING: {name} is neither installed here nor in a folder of PEERS; its times are not in the tables")
-    for name in asked.jobs or (*JOBS, SCALING):
-        if name == SCALING:
-            section = scaling.tables(_say)
+    for name in asked.jobs or EVERY:
+        if name == SCALING or name in proofs.JOBS:
+            section = scaling.tables(_say) if name == SCALING else proofs.table(name, asked.more, peers, _say)
             print(f"\n{section}", flush=True)
             if asked.write:
                 table.write(name, section)

@@ -32,9 +32,11 @@ from compile.activations.kinked import width_at
 from compile.activations.maximum import tournament
 from compile.groups import Groups
 from compile.operations import Maximum
+from compile.schemes.conditioning import predicted_digits_lost
 from compile.slopes import slope_over
 from gpac import CircuitError, NumberError, ShapeError
 from gpac.invariants import prove_invariants
+from gpac.verify import checker
 
 mp = mpmath.mp
 THOUSANDTH = Fraction(1, 1000)
@@ -294,6 +296,15 @@ def test_a_proof_speaks_of_both_networks(scheme):
     assert plain.original is plain.balls
 
 
+def test_a_certificate_is_about_the_smooth_network(tmp_path):
+    network = Network(1, [dense([[1.0]]), activation("relu", delta=Fraction(1, 4)), dense([[2.0]])])
+    proof = gpac.prove(homotopy(network), inputs=[Fraction(1, 3)], digits=6)
+    proof.certificate(tmp_path / "relu.json")
+    assert checker.main([str(tmp_path / "relu.json")]) == 0
+    smooth = Fraction(1, 3) + mpmath.sqrt(mp.mpf(1) / 9 + mp.mpf(1) / 4)  # z + sqrt(z^2 + 1/4)
+    assert abs(proof.mid[0] - smooth) < 1e-6 and proof.original[0].contains(flint.arb(2) / 3)
+
+
 def test_a_proof_of_a_box_encloses_the_images_under_both_networks():
     network = relus(Fraction(1, 10), width=3, depth=1)
     box = [flint.arb(v, 2.0**-12) for v in (0.5, -0.25, 0.125)]
@@ -357,3 +368,19 @@ def test_numbers_that_fit_no_function_are_refused():
         Activation("relu", 2)
     with pytest.raises(ShapeError, match="expected one input of 3 numbers"):
         distance(relus(THOUSANDTH), [1.0])
+
+
+def test_where_nothing_is_known_the_bound_is_infinite_not_missing():
+    """exp of an unbounded argument: no bound for all inputs, one at each."""
+    layers = [dense([[1.0], [0.0]]), activation("relu"), Activation("exp"), dense([[1.0, 0.0], [0.0, 1.0]])]
+    network = Network(1, layers)
+    assert network.distance() == mpmath.inf
+    assert 0 < network.distance([2.0]) < 1.001e-3  # the entry without weights is off by exp(delta) - 1
+    assert network.distance([flint.arb.nan()]) == mpmath.inf
+    assert homotopy(network).program.delta is None
+
+
+@pytest.mark.parametrize("scheme", ["homotopy", "sequential", "relaxation"])
+def test_few_digits_are_predicted_to_be_lost(scheme):
+    lost = predicted_digits_lost(mixture(Fraction(1, 20)), np.array([[0.3, -0.5, 0.2]]), scheme)
+    assert 0 < lost < 3

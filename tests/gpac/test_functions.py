@@ -137,3 +137,20 @@ def test_constants_outside_the_domain_are_refused(function, value):
 def test_plain_numbers_are_taken():
     out = gpac.solve(Circuit({"a": fn.sin(1), "b": fn.exp([1, 2])}), t=1).outputs
     np.testing.assert_allclose(out, [np.sin(1), np.e, np.e**2], rtol=3e-16)
+
+
+@pytest.mark.parametrize("width", [Fraction(1, 100), Fraction(1, 10**6)])
+def test_a_modulus_that_comes_back_from_afar_keeps_its_digits(width):
+    """z goes to 25 and back to 1/2000; the point on the circle loses digits, the modulus none."""
+    t = gpac.time()
+    z = 100 * t * (1 - t) + t * Fraction(1, 2000)
+    u, w, modulus = fn.modulus_pair(z, width)
+    run = gpac.solve(gpac.Circuit({"modulus": modulus, "u": u, "w": w}), t=1.0, tol=1e-14)
+    size = np.hypot(1 / 2000, float(width))
+    assert abs(run.outputs[0] - size) < 1e-15
+    np.testing.assert_allclose(run.outputs[1:], [1 / 2000 / size, float(width) / size], rtol=0, atol=1e-8)
+
+
+def test_a_modulus_of_width_zero_has_a_kink():
+    with pytest.raises(gpac.NumberError, match="expected a positive rational width, got 0"):
+        fn.modulus_pair(gpac.time(), 0)

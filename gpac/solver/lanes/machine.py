@@ -67,7 +67,7 @@ class Compiled:
     no earlier run has left the machine code. `polish` has LLVM's optimizer go over it.
     """
 
-    def __init__(self, key: str, text: Callable[[], str], arguments: int, polish: bool) -> None:
+    def __init__(self, key: str, text: Callable[[], str], arguments: int, polish: bool = False) -> None:
         whole = "\n".join([llvmlite.__version__, llvm.get_host_cpu_name(), _features(), _own_source(), key])
         path = cache_folder() / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.o"
         code = _read(path)

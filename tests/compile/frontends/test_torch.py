@@ -12,6 +12,7 @@ from torch_zoo import ZOO, function  # noqa: E402
 import gpac  # noqa: E402
 from compile import enclose_forward, forward, homotopy, sequential  # noqa: E402
 from compile.frontends.torch_graph import from_torch  # noqa: E402
+from compile.schemes.conditioning import digits_lost, predicted_digits_lost  # noqa: E402
 from gpac import LoadError, NumberError  # noqa: E402
 
 
@@ -26,6 +27,24 @@ def agrees(module, shape, seed=0, atol=1e-12):
     truth = np.array([(y[0] if isinstance(y, tuple) else y).numpy().reshape(-1) for y in outputs])
     assert_allclose(forward(network, x), truth, rtol=1e-12, atol=atol)
     return network
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_zoo_agrees_with_forward_and_loses_the_digits_predicted(name):
+    """Sequential to 1e-12 relative at the tolerance of reports; both to one digit more than predicted at the least."""
+    make, shape = ZOO[name]
+    torch.manual_seed(3)
+    network = from_torch(make(), torch.zeros(shape))
+    x = np.random.default_rng(0).normal(size=(3, network.size))
+    truth = forward(network, x)
+    exact = np.array([[float(v) for v in enclose_forward(network, row, digits=25).mid] for row in x])
+    for scheme in (sequential, homotopy):
+        program = scheme(network)
+        if scheme is sequential:
+            got = gpac.solve(program, inputs=x, tol=1e-14).check().outputs
+            assert (np.abs(got - truth) <= 1e-12 * np.maximum(1, np.abs(truth))).all()
+        least = gpac.solve(program, inputs=x, tol=2e-16).check().outputs
+        assert digits_lost(least, exact) <= predicted_digits_lost(network, x, scheme.__name__) + 1
 
 
 @pytest.mark.parametrize("name", ZOO)

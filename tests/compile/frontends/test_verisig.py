@@ -116,7 +116,7 @@ REFUSED = {
     "bytes that are no text": (b"weights: \xff\xfe\x00", "not valid YAML"),
     "two documents": (GOOD + "---\n" + GOOD, "not valid YAML"),
     "deep nesting": ("[" * 100_000, "nested too deeply"),
-    "a list as a key": ("? [1]\n: 2", "not valid YAML"),
+    "a list as a key": ("? [1]\n: 2", "expected a name or a number as a key (line 1), got a list of 1"),
     "a python object": ("!!python/object/apply:os.getcwd []", "expected the keys"),
 }
 

@@ -49,7 +49,7 @@ def test_every_activation_starts_anywhere(name):
     assert proof.contains(enclose_forward(network, x[0], digits=40).mid)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(moves=st.lists(st.sampled_from([*MOVES, "softmax"]), min_size=1, max_size=5), seed=st.integers(0, 2**32 - 1))
 def test_random_dags(moves, seed):
     rng = np.random.default_rng(seed)

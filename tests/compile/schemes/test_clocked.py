@@ -89,7 +89,7 @@ def test_invariants_of_the_clocked_system():
     assert max(map(float, drift.values())) < 1e-11
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(moves=st.lists(st.sampled_from(MOVES), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
 def test_random_dags(moves, seed):
     rng = np.random.default_rng(seed)
@@ -143,3 +143,10 @@ def test_a_linear_network_needs_no_clock():
     circuit = clocked(network)
     assert circuit.dim == 0
     assert gpac.solve(circuit, inputs=[1.0, 1.0]).outputs == [3.5]
+
+
+def test_its_cost_is_measured_from_few_bits_on():
+    """At 16 working bits the gates cannot be followed at all: that is a lack of bits, not an end of the solution."""
+    cost = gpac.measure(clocked(mlp(1, 2, 1), error=1e-3), inputs=[0.5], bits=[16])
+    assert [row.bits for row in cost.table] == [16]
+    assert cost.table[0].working_bits > 16

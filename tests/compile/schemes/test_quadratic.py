@@ -36,7 +36,7 @@ def skips(moves: list[str], seed: int) -> Network:
 MOVES = ["dense", "add", "mix", "tanh", "tanh", "sigmoid"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(moves=st.lists(st.sampled_from(MOVES), min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))
 def test_on_any_dag_both_forms_run_along_the_same_curve(moves, seed):
     network = skips(moves, seed)

@@ -145,7 +145,7 @@ def test_every_option_of_solve_reaches_the_workers(monkeypatch):
         seen.append(job)
         return solve(CIRCLE, 1, initial=[[1.0, 0.0]])
 
-    monkeypatch.setattr(gpac.solver.batch, "distribute", caught)
+    monkeypatch.setattr(distribute, "distribute", caught)
     solve(CIRCLE, 1, threads=3, max_steps=7, executor=ThreadPoolExecutor(1))
     here = {"system", "t", "inputs", "initial", "derivatives", "max_seconds", "executor", "progress"}
     here |= {"events", "extremes"}  # refused together with an executor

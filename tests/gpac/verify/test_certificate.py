@@ -198,12 +198,13 @@ def test_certificates_of_random_systems_hold_the_truth_of_twice_the_digits(seed,
 # -- boxes ---------------------------------------------------------------------------------------------------
 
 
-def test_a_box_of_starts_is_certified_within_the_ball_of_the_proof(tmp_path):
+def test_a_box_of_starts_is_certified_about_as_narrowly_as_it_is_proven(tmp_path):
     proof = prove(LOTKA, 1, initial=[flint.arb(2, 1e-3), flint.arb(1, 1e-4)], digits=2)
     claims = certified(proof, tmp_path / "file")
     for corner in ((2.0009, 0.99991), (1.99901, 1.00009), (2, 1)):
         assert lie_in(claims, gpac.reference(LOTKA, 1, initial=corner, bits=100).outputs)
-    assert [float(radius) for *_, radius in claims] == pytest.approx([float(r) for r in proof.rad])
+    for (*_, radius), proven in zip(claims, proof.rad, strict=True):
+        assert float(proven) * (1 - 1e-12) <= radius <= 2 * float(proven)
 
 
 def test_a_box_of_inputs_of_a_network_is_certified(tmp_path):

@@ -1,0 +1,121 @@
+"""Widths carried layer by layer: closed forms, sampled solutions, and the matrix of slopes beside them."""
+
+import itertools
+from fractions import Fraction
+
+import flint
+import mpmath
+import numpy as np
+import pytest
+import scipy.sparse
+import sympy
+
+from compile import Network, Sigmoid, Tanh, dense, enclose_forward, homotopy
+from gpac import PIVP, Circuit, bilinear, inputs, integral, linear, product, prove, reference, wire
+from gpac.verify import Answer, enclose
+
+Y, Z, W = sympy.symbols("y z w")
+
+
+@pytest.fixture(autouse=True)
+def _in_layers(monkeypatch):
+    """Carry every width layer by layer, however few states a part has."""
+    monkeypatch.setattr(enclose, "MOST_IN_MATRIX", 0)
+
+
+def spread_of(system, t, box=None, start=None):
+    proof = prove(system, t, box, initial=start, digits=20)
+    assert proof.answer is Answer.PROVEN, str(proof)
+    return proof.mid, proof.rad
+
+
+@pytest.mark.parametrize("rate", [-20, -1, 1, 3])
+@pytest.mark.parametrize("radius", [1e-3, 1e-12])
+def test_one_linear_state_spreads_exactly_as_it_grows(rate, radius):
+    (mid,), (rad,) = spread_of(PIVP({Y: rate * Y}, {Y: 1}), 1, start=[flint.arb(1, radius)])
+    with mpmath.workdps(60):
+        wanted = mpmath.mpf(radius) * mpmath.exp(rate)
+        assert abs(mid - mpmath.exp(rate)) + wanted * (1 - 1e-6) <= rad <= 1.01 * wanted + mpmath.mpf(10) ** -20
+
+
+def test_a_cascade_spreads_along_its_chain():
+    """exp(t A) r is attained, at the corner of the box; what feeds a state counts with its largest value per step."""
+    system = PIVP({Y: -Y, Z: 3 * Y - 2 * Z, W: 3 * Z - 5 * W}, {Y: 0, Z: 0, W: 0})
+    mid, rad = spread_of(system, Fraction(1, 4), start=[flint.arb(0, 1e-5), 0, 0])
+    wanted = mpmath.expm(mpmath.matrix([[-1, 0, 0], [3, -2, 0], [0, 3, -5]]) / 4) * mpmath.matrix([1e-5, 0, 0])
+    for m, got, want in zip(mid, rad, wanted, strict=True):
+        assert (
+            abs(m) + want * (1 - 1e-9) <= got <= 8 * want
+        )  # in one step, what comes through two links counts as if it were there at once
+
+
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_matrix])
+def test_matrices_products_and_uncertain_constants_push(make):
+    x, y = inputs("x", 2), wire("y", 2)
+    rate = linear([(make([[1.0, 2.0], [0.0, 1.0]]), product(x, x)), ([-1, -2], y)])
+    y.define(integral(rate, None, 0, name="y"))
+    r = 1e-6
+    mid, rad = spread_of(Circuit({"y": y}), 1, [flint.arb(1, r), flint.arb(-3, r)])
+    for a, b in [(1, -1), (-1, 1), (1, 1), (0, 0)]:
+        p, q = (1 + 0.999 * a * r) ** 2, (-3 + 0.999 * b * r) ** 2
+        ends = [(p + 2 * q) * (1 - mpmath.exp(-1)), q * (1 - mpmath.exp(-2)) / 2]
+        assert all(abs(e - m) <= g for e, m, g in zip(ends, mid, rad, strict=True))
+    assert rad[0] <= 1.01 * 14 * r * (1 - mpmath.exp(-1)) and rad[1] <= 1.01 * 6 * r * (1 - mpmath.exp(-2)) / 2
+
+
+def _matrix_flow() -> Circuit:
+    y = wire("Y", 4)
+    y.define(integral(-bilinear("ij,jk->ik", y, y, (2, 2), (2, 2)), None, [2, 1, -1, 1], name="Y"))
+    return Circuit({"Y": y})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sampled_points_of_a_box_end_inside(seed):
+    rng = np.random.default_rng(seed)
+    system = PIVP({Y: Y * Z - Y + W**2, Z: 1 - Y**2 - Z / 2, W: Z - W * Y}, {Y: 0, Z: 0, W: 0})
+    centre, radius = rng.uniform(-1, 1, 3), 10.0 ** rng.uniform(-8, -4)
+    t = Fraction(int(rng.integers(1, 20)), 10)
+    proof = prove(system, t, initial=[flint.arb(c, radius) for c in centre], digits=2)
+    assert proof.answer is Answer.PROVEN, str(proof)
+    for _ in range(4):
+        point = [float(c + 0.999 * radius * rng.choice([-1, 1, rng.uniform(-1, 1)])) for c in centre]
+        truth = reference(system, t, initial=point, bits=120).outputs
+        assert all(abs(v - m) <= r for v, m, r in zip(truth, proof.mid, proof.rad, strict=True))
+
+
+def test_a_matrix_flow_keeps_its_digits():
+    proof = prove(_matrix_flow(), 1, digits=30)
+    truth = (sympy.Matrix(2, 2, [2, 1, -1, 1]).inv() + sympy.eye(2)).inv()
+    assert proof.contains([Fraction(int(v.p), int(v.q)) for v in truth]) and proof.digits >= 30
+
+
+@pytest.mark.parametrize("sizes", [(3, 6, 6, 2), (3, 4, 4, 4, 4, 2)])
+@pytest.mark.parametrize("activation", [Tanh, Sigmoid])
+def test_networks_lose_hardly_more_bits_than_with_a_matrix_of_slopes(sizes, activation, monkeypatch):
+    rng = np.random.default_rng(len(sizes))
+    nodes = []
+    for n, m in itertools.pairwise(sizes):
+        nodes += [dense(2 * rng.normal(size=(m, n)), rng.normal(size=m)), activation()]
+    network, x = Network(sizes[0], nodes[:-1]), rng.normal(size=sizes[0])
+    proof = prove(homotopy(network), inputs=x, digits=20)
+    assert proof.digits >= 20 and proof.contains(enclose_forward(network, x, digits=60).mid)
+    monkeypatch.setattr(enclose, "MOST_IN_MATRIX", 256)
+    beside = prove(homotopy(network), inputs=x, digits=20)
+    assert proof.bits <= beside.bits + 20
+
+
+def test_a_part_of_more_states_than_a_matrix_serves(monkeypatch):
+    """Two layers of 70 neurons: 280 states that hang together."""
+    monkeypatch.undo()
+    assert enclose.MOST_IN_MATRIX == 256
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) / 5 for shape in [(70, 3), (70, 70), (2, 70)]]
+    network = Network(3, [node for w in weights for node in (dense(w), Tanh())][:-1])
+    proof = prove(homotopy(network), inputs=[0.5, -1.0, 2.0], digits=12)
+    assert proof.digits >= 12 and proof.contains(enclose_forward(network, [0.5, -1.0, 2.0], digits=40).mid)
+    assert proof.bits < 12 * 3.33 + 32 + 80
+
+
+def test_a_box_that_reaches_a_pole_is_not_proven():
+    proof = prove(PIVP({Y: Y**2}, {Y: 1}), 1, initial=[flint.arb(1, 0.5)], digits=1, max_bits=200, seconds=5)
+    assert proof.answer not in (Answer.PROVEN, Answer.ENDS)
