@@ -5,7 +5,8 @@ Write `from compile import load`; a bare `import compile` hides the builtin of t
 
 from __future__ import annotations
 
-from . import network_file as _network_file  # noqa: F401  files learn what a relaxation is
+from gpac.program import register_kinds
+
 from .balls import enclose_forward
 from .distance import distance
 from .field import Field
@@ -16,6 +17,8 @@ from .pattern import pattern
 from .robust import Robustness, Verdict, robust
 from .schemes import clocked, flow, homotopy, relaxation, sequential
 from .zonotope import enclose_box
+
+register_kinds("compile.program_file", "relaxation", "clocked", "equilibrium", "kinks")
 
 __all__ = [
     "Activation",

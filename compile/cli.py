@@ -20,6 +20,8 @@ from .report.nearness import words
 from .report.page import check_folder, claim, percent, write_page
 from .report.run import Report, Step, report
 
+SMOOTH = "replace relu and the like by analytic functions within DELTA"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 bad input (one sentence on stderr), 130 interrupted.
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("network", help="an .onnx file, Verisig's .yml, or .json of compile.save")
     one.add_argument("--inputs", help=".npz, .npy or .csv; default 1000 random inputs in [-1, 1]")
     one.add_argument("--digits", type=_positive, default=15, help="decimal digits to prove (default 15)")
-    one.add_argument("--smooth", metavar="DELTA", help="replace relu and the like by analytic functions within DELTA")
+    one.add_argument("--smooth", metavar="DELTA", help=SMOOTH)
     one.add_argument("--out", default="report", help="folder for the page (default report)")
     one.set_defaults(run=_report)
     _add_stages(commands)
@@ -58,9 +60,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_stages(commands: Any) -> None:
     one = commands.add_parser("compile", help="write the analog program of a network to a file")
-    one.add_argument("network", help="an .onnx file, or Verisig's .yml")
+    one.add_argument("network", help="an .onnx file, Verisig's .yml, or a network in .json")
     one.add_argument("--scheme", choices=stages.SCHEMES, default="homotopy", help="default homotopy")
-    one.add_argument("--rate", type=_exact, help="speed of a relaxation, an exact number (default 1)")
+    one.add_argument("--smooth", metavar="DELTA", help=SMOOTH)
+    one.add_argument("--base", type=_exact_list, help="homotopy: the input to start from, e.g. --base=1/3,-0.5")
+    one.add_argument("--rate", type=_exact, help="relaxation: its speed, an exact number (default 1)")
+    one.add_argument("--form", choices=("cubic", "quadratic"), help="relaxation: of the equations (default cubic)")
+    one.add_argument("--error", type=_exact, help="clocked: of the outputs after one round (default 1e-9)")
+    one.add_argument("--reach", type=_exact, help="clocked: size of the inputs for which that holds (default 1)")
+    one.add_argument("--duration", type=_exact, help="flow: of h' = network(h) from the input (default 1)")
     one.add_argument("-o", "--out", required=True, help="file to write, e.g. program.json")
     one.set_defaults(run=stages.compile_network)
     for name, run, what, out in (
@@ -71,6 +79,7 @@ def _add_stages(commands: Any) -> None:
         one = commands.add_parser(name, help=what)
         one.add_argument("program", help="a file of `gpac compile` or `gpac.save`, or a network with --scheme")
         one.add_argument("--scheme", choices=stages.SCHEMES, help="how to compile a network")
+        one.add_argument("--smooth", metavar="DELTA", help=SMOOTH)
         one.add_argument("--inputs", help=".npz, .npy or .csv; for a PIVP its start values")
         one.add_argument("--t", type=_exact, help="end time, exact: 3/2 or 0.1; default the program's own")
         one.add_argument("--out", help=f"file to write {out}")
@@ -98,6 +107,10 @@ def _exact(text: str) -> Any:
         return to_exact(text)
     except GpacError:
         raise argparse.ArgumentTypeError(f"expected an exact number such as 3/2 or 0.1, got {text!r}") from None
+
+
+def _exact_list(text: str) -> list[Any]:
+    return [_exact(part) for part in text.split(",")]
 
 
 def _increasing(text: str) -> list[int]:

@@ -208,6 +208,7 @@ class Nearby:
     """What a compiled program knows of the network with kinks that its own stands for: `gpac.program.Near`."""
 
     network: Network
+    kind = "kinks"
 
     def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Ball, ...]:
         """Balls around the outputs minus those of the network with kinks."""

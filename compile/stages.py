@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from gpac import export
 from gpac.arguments import System
 from gpac.circuit import Circuit
+from gpac.description import describe
 from gpac.errors import GpacError, LoadError
 from gpac.exact import to_exact
 from gpac.files import replace_file
@@ -23,7 +25,7 @@ from gpac.schedule import Schedule
 
 from .frontends import load
 from .report.inputs import inputs_name, numbers, read_arrays
-from .schemes import homotopy, relaxation, sequential
+from .schemes import clocked, flow, homotopy, relaxation, sequential
 
 Progress = Callable[[float], None]
 NETWORKS = (".onnx", ".yml", ".yaml")
@@ -31,21 +33,25 @@ SCHEMES: dict[str, Callable[..., Circuit | Schedule]] = {
     "homotopy": homotopy,
     "sequential": sequential,
     "relaxation": relaxation,
+    "clocked": clocked,
+    "flow": flow,
 }
+SETTINGS = {
+    "homotopy": ("base",),
+    "relaxation": ("rate", "form"),
+    "clocked": ("error", "reach"),
+    "flow": ("duration",),
+}
+"""What each scheme can be told besides the network; options of the same names."""
 SHOWN = 10
 """Trajectories whose outputs are printed."""
 
 
 def compile_network(options: Namespace) -> int:
     """`gpac compile`: the analog program of a network as a file."""
-    program = _compiled(options.network, options.scheme, options.rate)
+    program = _compiled(options.network, options)
     export.save(program, options.out)
-    claims = program.program
-    end = program.duration if isinstance(program, Schedule) else claims.horizon
-    kind = "a schedule" if isinstance(program, Schedule) else "one analytic system"
-    when = f"exact at t = {end}" if claims.claim == "exact" else "its outputs tend to the network's"
-    print(f"{options.out}: {claims.scheme}, {kind}, {when}")
-    print(f"{program.dim} states, degree {program.degree}, {program.weights} weights")
+    print(f"{options.out}: {describe(program)}\n  weights: {program.weights}")
     return 0
 
 
@@ -118,13 +124,22 @@ def measure(options: Namespace, progress: Progress) -> int:
 
 def read_program(options: Namespace) -> System:
     """The program that the command is about: a file of `gpac compile`, or a network with a scheme."""
-    if Path(options.program).suffix.lower() in NETWORKS:
+    if _is_network(Path(options.program)):
         if options.scheme is None:
             raise LoadError(f"{options.program} is a network: say how to compile it, --scheme {' or '.join(SCHEMES)}")
-        return _compiled(options.program, options.scheme, None)
-    if options.scheme is not None:
-        raise LoadError(f"--scheme is for networks ({', '.join(NETWORKS)}); {options.program} is a program already")
+        return _compiled(options.program, options)
+    if options.scheme is not None or options.smooth is not None:
+        what = "--scheme" if options.scheme is not None else "--smooth"
+        raise LoadError(f"{what} is for networks; {options.program} is a program already")
     return export.load(options.program)
+
+
+def _is_network(path: Path) -> bool:
+    """By the suffix; of files in JSON by the format that they begin with."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return path.suffix.lower() in NETWORKS
+    with path.open("rb") as file:
+        return re.search(rb'"format"\s*:\s*"gpac network"', file.read(1000)) is not None
 
 
 def check_place(path: str | None, suffixes: tuple[str, ...]) -> None:
@@ -137,11 +152,14 @@ def check_place(path: str | None, suffixes: tuple[str, ...]) -> None:
         raise GpacError(f"cannot write {path}: there is no folder {Path(path).parent}")
 
 
-def _compiled(file: str, scheme: str, rate: str | None) -> Circuit | Schedule:
-    if rate is not None and scheme != "relaxation":
-        raise GpacError(f"--rate is the speed of a relaxation; {scheme} has none")
-    network = load(file)
-    return relaxation(network, to_exact(rate)) if rate is not None else SCHEMES[scheme](network)
+def _compiled(file: str, options: Namespace) -> Circuit | Schedule:
+    given = {name: getattr(options, name, None) for names in SETTINGS.values() for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    for scheme, names in SETTINGS.items():
+        foreign = [name for name in names if name in given and scheme != options.scheme]
+        if foreign:
+            raise GpacError(f"--{foreign[0]} is for --scheme {scheme}; {options.scheme} has no such setting")
+    return SCHEMES[options.scheme](load(file, smooth=options.smooth), **given)
 
 
 def _given(program: System, file: str | None) -> dict[str, Any]:

@@ -10,11 +10,23 @@ from .errors import CircuitError
 from .exact import to_exact
 from .wire import Wire
 
+KINDS: dict[str, str] = {}
+"""Kinds of limits and distances that can be saved, and the modules that do it."""
+
+
+def register_kinds(module: str, *kinds: str) -> None:
+    """Teach files kinds of limits and distances, which name their `kind`.
+
+    `module` is imported when one is saved or loaded, not before. It has `to_data(part, arrays)`, which gives JSON, and
+    `from_data(kind, data, arrays)`; arrays are written and read as `gpac.export.arrays` has them.
+    """
+    KINDS.update(dict.fromkeys(kinds, module))
+
 
 class Limit(Protocol):
     """A program whose output converges: how long to run it, and a proven bound on how far off it still is.
 
-    `inputs` maps input names to vectors.
+    `inputs` maps input names to vectors. One that can be saved has a registered `kind`.
     """
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
@@ -28,7 +40,10 @@ class Limit(Protocol):
 
 
 class Near(Protocol):
-    """A program whose function stands for another one, and how far that is, input by input."""
+    """A program whose function stands for another one, and how far that is, input by input.
+
+    One that can be saved has a registered `kind`.
+    """
 
     def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Any, ...]:
         """Balls around every output minus what was asked for, for exact inputs (or balls) by name."""

@@ -87,6 +87,14 @@ class Repeated:
     def __rmul__(self, factor: float) -> Repeated:
         return Repeated(factor * self.block, self.count)
 
+    def maximum(self, other: float) -> Repeated:
+        """The larger of every entry and a number that is 0 or less."""
+        return Repeated(np.maximum(self.block, other), self.count)
+
+    def minimum(self, other: float) -> Repeated:
+        """The smaller of every entry and a number that is 0 or more."""
+        return Repeated(np.minimum(self.block, other), self.count)
+
     def sum(self, axis: int) -> Array:
         """Sums of rows (axis 1) or of columns (axis 0)."""
         return np.tile(self.block.sum(axis=axis), self.count)

@@ -112,13 +112,20 @@ def contraction(model: Equilibrium) -> Contraction:
     NumberError
         If m < 1 cannot be proven: there may be several equilibria, or none that the flow tends to.
     """
+    return contraction_with(model, _scaling(_sizes(model)))
+
+
+def contraction_with(model: Equilibrium, v: np.ndarray) -> Contraction:
+    """The certificate with a given scaling, positive doubles (n,): m is bounded in balls.
+
+    Raises
+    ------
+    NumberError
+        If m < 1 cannot be proven with it.
+    """
     import flint
 
-    W = model.recurrent
-    diagonal = np.diag(W)
-    own = np.maximum(diagonal, 0) if model.activation in INCREASING else np.abs(diagonal)
-    sizes = np.abs(W) - np.diag(np.abs(diagonal)) + np.diag(own)  # exact: the diagonal is replaced
-    v = _scaling(sizes)
+    sizes = _sizes(model)
     with working_precision(BITS):
         column = flint.arb_mat(len(v), 1, v.tolist())
         rows = (flint.arb_mat(len(v), len(v), sizes.ravel().tolist()) * column).entries()
@@ -131,6 +138,13 @@ def contraction(model: Equilibrium) -> Contraction:
             f"{float(m.upper()):.4g}, which must be below 1; scale the weights down or train with a smaller norm"
         )
     return Contraction(tuple(to_exact(x) for x in v.tolist()), m)
+
+
+def _sizes(model: Equilibrium) -> np.ndarray:
+    """The sizes that the row sums of m are made of (n, n)."""
+    diagonal = np.diag(model.recurrent)
+    own = np.maximum(diagonal, 0) if model.activation in INCREASING else np.abs(diagonal)
+    return np.abs(model.recurrent) - np.diag(np.abs(diagonal)) + np.diag(own)  # exact: the diagonal is replaced
 
 
 def _scaling(sizes: np.ndarray) -> np.ndarray:

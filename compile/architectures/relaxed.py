@@ -51,6 +51,7 @@ class EquilibriumLimit:
     model: Equilibrium
     proof: Contraction
     rate: Fraction
+    kind = "equilibrium"
 
     def __str__(self) -> str:
         speed = float((1 - self.proof.m).lower() * float(self.rate))

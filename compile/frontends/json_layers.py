@@ -13,13 +13,13 @@ import numpy as np
 from compile import layers
 from compile.activations import Smooth
 from compile.build import concatenate, linear
-from compile.frontends.json_numbers import shown
 from compile.groups import Groups
 from compile.layers.attention import Projections
-from compile.operations import Affine, Maximum, Softmax
+from compile.operations import Affine, Maximum, Multiply, Softmax
 from compile.value import Value, constant, einsum, new_value
 from gpac.errors import LoadError, NumberError, ShapeError
 from gpac.exact import to_exact
+from gpac.export.text import shown
 
 Layer = Callable[..., Value]
 
@@ -43,7 +43,7 @@ def _dense(x: Value, *, weight: Any, bias: Any = None) -> Value:
 def _multiply(a: Value, b: Value, *, einsum: Any = None, shapes: Any = None) -> Value:
     """The product entry by entry, or of the two seen as arrays of `shapes` an einsum such as "ij,jk->ik"."""
     if einsum is None:
-        return a * b
+        return new_value(Multiply(), a, b).reshape(*a.shape) if a.shape == b.shape else a * b
     first, second = shapes or (a.shape, b.shape)
     return _einsum(einsum, a.reshape(*first), b.reshape(*second))
 

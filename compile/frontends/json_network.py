@@ -12,10 +12,11 @@
       ]
     }
 
-"input" is the shape of one input; the last layer is the output. Layers are described in
-`compile.frontends.json_reading`, numbers in `compile.frontends.json_numbers`: a decimal is the nearest float64, a text
-such as "1/3" or "sqrt(2)" the exact number. What `save` writes are affine maps, activations, products, softmaxes and
-maxima on flat vectors; `load` reads all other layers too. Nothing in a file is ever executed.
+"input" is the shape of one input; the last layer is the output, and the input must be read. Layers are described in
+`compile.frontends.json_reading`, numbers in `gpac.export.numbers` and arrays in `gpac.export.arrays`: a decimal is the
+nearest float64, a text such as "1/3" or "sqrt(2)" the exact number. What `save` writes are affine maps, activations,
+products, softmaxes and maxima on flat vectors, and is read back node by node; `load` reads all other layers too.
+Program files embed the same object (`compile.program_file`). Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -30,25 +31,21 @@ import numpy as np
 
 from compile.activations import Smooth
 from compile.build import as_network
-from compile.frontends.json_numbers import (
-    exact_to_json,
-    integers_to_json,
-    matrix_to_json,
-    numbers_to_json,
-    shown,
-)
 from compile.frontends.json_reading import Tensors, add_layer
 from compile.network import Network, Node
 from compile.operations import Activation, Affine, Maximum, Multiply, Softmax
-from compile.value import network_input
+from compile.value import Value, network_input
 from gpac.errors import GpacError, LoadError, NumberError, ShapeError
+from gpac.export.arrays import write_integers, write_matrix
+from gpac.export.numbers import write_number
+from gpac.export.text import parse, shown
 from gpac.files import replace_file
 
 FORMAT, VERSION = "gpac network", 1
 MOST_BRACKETS = 2**20
 """Lists and objects in one file; each costs far more memory than its letters."""
-DEEPEST = 16
-"""Levels of lists and objects; a good file has eight."""
+DEEPEST = 120
+"""Levels of lists and objects; weights have eight, constants at most a hundred."""
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
@@ -69,47 +66,65 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix.lower() != ".json":
         raise LoadError(f"expected a name that ends in .json, got {path.name!r}; load tells formats by their suffix")
-    replace_file(path, _document(network))
+    replace_file(path, _laid_out(network_to_data(network)))
 
 
-def _document(network: Network) -> str:
-    """One line per layer."""
+def network_to_data(network: Network, write: Callable[[Any], Any] = write_matrix) -> dict[str, Any]:
+    """A network as the object described above.
+
+    Parameters
+    ----------
+    write : function of a matrix or a bias, optional
+        What stands in its place, for instance the name under which it is kept elsewhere.
+
+    Raises
+    ------
+    GpacError
+        If nothing reads the network's input.
+    """
+    if not any(0 in node.inputs for node in network.nodes):
+        raise GpacError(f"the network {network.name!r} does not read its input: there is no file of such a network")
     shape = network.input_shape if network.input_shape is not None else (network.size,)
-    head = {"format": FORMAT, "version": VERSION, "name": network.name, "input": list(shape)}
-    lines = [json.dumps(_described(node, k), allow_nan=False) for k, node in enumerate(network.nodes, 1)]
-    begin = ",\n  ".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
+    layers = [_described(node, k, write) for k, node in enumerate(network.nodes, 1)]
+    return {"format": FORMAT, "version": VERSION, "name": network.name, "input": list(shape), "layers": layers}
+
+
+def _laid_out(document: dict[str, Any]) -> str:
+    """One line per layer."""
+    lines = [json.dumps(layer, allow_nan=False) for layer in document["layers"]]
+    begin = ",\n  ".join(f'"{key}": {json.dumps(value)}' for key, value in document.items() if key != "layers")
     return f'{{\n  {begin},\n  "layers": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n"
 
 
-def _described(node: Node, number: int) -> dict[str, Any]:
+def _described(node: Node, number: int, write: Callable[[Any], Any]) -> dict[str, Any]:
     operation = node.operation
     entry: dict[str, Any] = {"layer": operation.name}
     if node.inputs != (number - 1,):
         entry["of"] = list(node.inputs)
     if isinstance(operation, Affine):
-        return entry | _affine(operation)
+        return entry | _affine(operation, write)
     if isinstance(operation, Maximum):
-        kept = {"groups": integers_to_json(operation.groups.labels)}
-        return entry | kept | {"within": exact_to_json(operation.delta)}
+        kept = {"groups": write_integers(operation.groups.labels)}
+        return entry | kept | {"within": write_number(operation.delta)}
     if isinstance(operation, Activation) and isinstance(operation.parameter, Smooth):
         names = {"clip": ("low", "high"), "elu": ("factor", "a", "b")}.get(operation.name, ())
-        numbers = zip(names, map(exact_to_json, operation.parameter.numbers), strict=True)
-        return entry | dict(numbers) | {"within": exact_to_json(operation.parameter.delta)}
+        numbers = zip(names, map(write_number, operation.parameter.numbers), strict=True)
+        return entry | dict(numbers) | {"within": write_number(operation.parameter.delta)}
     if isinstance(operation, Activation):
-        return entry if operation.parameter is None else entry | {"parameter": exact_to_json(operation.parameter)}
+        return entry if operation.parameter is None else entry | {"parameter": write_number(operation.parameter)}
     if isinstance(operation, Multiply):
         if operation.einsum is None:
             return entry
         words, left, right = operation.einsum
         return entry | {"einsum": words, "shapes": [list(left), list(right)]}
     assert isinstance(operation, Softmax)
-    return entry | {"groups": integers_to_json(operation.groups.labels)}
+    return entry | {"groups": write_integers(operation.groups.labels)}
 
 
-def _affine(operation: Affine) -> dict[str, Any]:
+def _affine(operation: Affine, write: Callable[[Any], Any]) -> dict[str, Any]:
     plain = len(operation.bias) == 1 and not operation.bias.any()
-    bias = {} if plain else {"bias": numbers_to_json(operation.bias)}
-    return {"matrices": [matrix_to_json(m) for m in operation.matrices]} | bias
+    bias = {} if plain else {"bias": write(operation.bias)}
+    return {"matrices": [write(m) for m in operation.matrices]} | bias
 
 
 def read_json(path: Path) -> Network:
@@ -122,13 +137,23 @@ def read_json(path: Path) -> Network:
     NumberError
         If a number is NaN or infinite.
     """
-    document = parse_json(path.read_bytes())
+    return network_from_data(parse_json(path.read_bytes()), None, path.stem)
+
+
+def network_from_data(document: Any, tensors: Tensors | None = None, name: str = "network") -> Network:
+    """The network that an object describes; texts in the places of weights go to `tensors`, if it is given.
+
+    Raises
+    ------
+    LoadError, NumberError
+        As `read_json`.
+    """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise LoadError(f'expected an object with "format": "{FORMAT}", got {shown(document)}')
     if document.get("version") != VERSION:
         raise LoadError(f"expected version {VERSION} of the format, got {shown(document.get('version'))}")
     plain = {key: value for key, value in document.items() if key not in ("format", "version")}
-    return declared(plain, None, path.stem)
+    return declared(plain, tensors, name)
 
 
 def declared(architecture: Any, tensors: Tensors | None, name: str) -> Network:
@@ -158,10 +183,23 @@ def declared(architecture: Any, tensors: Tensors | None, name: str) -> Network:
                 raise LoadError(f"layer {number}: expected a name that no other layer has, got {shown(entry['name'])}")
             known[entry["name"]] = known[number]
     given = architecture.get("name", name)
+    title = given if isinstance(given, str) else name
+    values = [known[k] for k in range(len(layers) + 1)]
+    if _each_a_node(values):
+        places = {v.unit: k for k, v in enumerate(values)}
+        nodes = [Node(v.unit.operation, tuple(places[u] for u in v.unit.operands)) for v in values[1:]]
+        return Network(values[0].size, nodes, title, tuple(shape))
     try:
-        return as_network(known[len(layers)], given if isinstance(given, str) else name, shape)
+        return as_network(values[-1], title, shape)
     except ShapeError:
         raise LoadError("its last layer does not depend on its input") from None
+
+
+def _each_a_node(values: list[Value]) -> bool:
+    """Whether every layer is one operation on the input and on layers, and is read: as in all files of `save`."""
+    units = {v.unit for v in values}
+    read = {u for unit in units for u in unit.operands} | {values[-1].unit}
+    return len(units) == len(values) and read == units
 
 
 def parse_json(data: bytes) -> Any:
@@ -169,10 +207,7 @@ def parse_json(data: bytes) -> Any:
     if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
         raise LoadError(f"expected at most {MOST_BRACKETS} lists and objects; write large arrays in base64")
     _check_depth(data)
-    try:
-        return json.loads(data, object_pairs_hook=_once, parse_constant=_not_finite)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise LoadError(f"it is not valid JSON: {error}") from None
+    return parse(data)
 
 
 def _check_depth(data: bytes) -> None:
@@ -184,15 +219,3 @@ def _check_depth(data: bytes) -> None:
     steps[closing] = -1
     if len(steps) and int(np.cumsum(steps[steps != 0], dtype=np.int32).max(initial=0)) > DEEPEST:
         raise LoadError(f"it is nested more than {DEEPEST} levels deep")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise LoadError(f"the key {shown(next(k for k in keys if keys.count(k) > 1))} is given twice")
-    return found
-
-
-def _not_finite(text: str) -> Callable[..., Any]:
-    raise NumberError(f"expected finite numbers, got {text}")

@@ -3,7 +3,7 @@
 Every object has "layer" (a key of `compile.frontends.json_layers.LAYERS`, or the name of an activation) and the
 parameters of that layer. It reads the value of the layer before it, or those that "of" names: a number or a list,
 where 0 is the network's input and k the k-th layer; "name" gives a layer a name that "of" can use instead.
-Weights are arrays in the forms of `compile.frontends.json_numbers`; in an architecture also names of tensors.
+Weights are arrays in the forms of `gpac.export.arrays`; in an architecture also names of tensors.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ import numpy as np
 
 from compile.activations import NOT_ANALYTIC, RULES, refusal
 from compile.frontends.json_layers import LAYERS, Layer
-from compile.frontends.json_numbers import (
-    exact_from_json,
-    integers_from_json,
-    matrix_from_json,
-    numbers_from_json,
-    shown,
-)
 from compile.layers.recurrent import Cell
 from compile.value import Value
 from gpac.errors import LoadError, NumberError
+from gpac.export.arrays import read_array, read_integers, read_matrix
+from gpac.export.numbers import read_number
+from gpac.export.text import shown
 
-Tensors = Callable[[str], np.ndarray]
+Tensors = Callable[[str], Any]
 ANALYTIC = {name for name, rule in RULES.items() if rule.kinks is None}
 
 
@@ -87,7 +83,7 @@ def _array(entry: Any, tensors: Tensors | None) -> Any:
         return None
     if isinstance(entry, str) and tensors is not None:
         return tensors(entry)
-    return numbers_from_json(entry)
+    return read_array(entry)
 
 
 def _doubles(entry: Any, tensors: Tensors | None) -> Any:
@@ -102,7 +98,7 @@ def _matrices(entry: Any, tensors: Tensors | None) -> list[Any]:
     if not isinstance(entry, list):
         raise LoadError(f"expected a list of matrices, got {shown(entry)}")
     named = tensors is not None
-    return [_array(m, tensors) if named and isinstance(m, str) else matrix_from_json(m) for m in entry]
+    return [_array(m, tensors) if named and isinstance(m, str) else read_matrix(m) for m in entry]
 
 
 def _cells(entry: Any, tensors: Tensors | None) -> list[list[Cell]]:
@@ -117,19 +113,19 @@ def _cells(entry: Any, tensors: Tensors | None) -> list[list[Cell]]:
 
 
 def _integers(entry: Any, _: Tensors | None) -> Any:
-    values = integers_from_json(entry)
+    values = read_integers(entry)
     return int(values) if values.ndim == 0 else values.tolist()
 
 
 def _shapes(entry: Any, _: Tensors | None) -> list[list[int]]:
-    shapes = [integers_from_json(s).reshape(-1).tolist() for s in entry] if isinstance(entry, list) else []
+    shapes = [read_integers(s).reshape(-1).tolist() for s in entry] if isinstance(entry, list) else []
     if len(shapes) != 2:
         raise LoadError(f"expected two shapes, got {shown(entry)}")
     return shapes
 
 
 def _indices(entry: Any, _: Tensors | None) -> np.ndarray:
-    return integers_from_json(entry)
+    return read_integers(entry)
 
 
 def _integer(entry: Any, _: Tensors | None) -> int:
@@ -145,7 +141,7 @@ def _number(entry: Any, _: Tensors | None) -> float:
 
 
 def _exact(entry: Any, _: Tensors | None) -> Any:
-    return entry if type(entry) is int else exact_from_json(entry)
+    return entry if type(entry) is int else read_number(entry)
 
 
 def _of_type(kind: type, what: str) -> Callable[[Any, Tensors | None], Any]:

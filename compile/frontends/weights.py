@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from compile.frontends.json_network import declared, parse_json
-from compile.frontends.json_numbers import shown
 from compile.network import Network
 from gpac.errors import LoadError, NumberError
+from gpac.export.text import shown
 
 TYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},

@@ -33,7 +33,7 @@ from ..distance import stated
 from ..network import Network
 from ..operations import Affine, Multiply
 from .bound import BITS, ROUNDING, Ball, Spread, State
-from .gates import Gates
+from .gates import Gates, clock
 from .relaxation import base
 from .sequential import layers_of
 from .settings import Still
@@ -64,7 +64,7 @@ def clocked(network: Network, error: Any = Fraction(1, 10**9), reach: Any = 1, s
     if not min(goal, reach, sharpness) > 0:
         raise NumberError(f"expected positive numbers, got error={error!r}, reach={reach!r}, sharpness={sharpness!r}")
     layers = layers_of(network)
-    gates = Gates(max(layers), sharpness) if max(layers) else None
+    gates = clock(max(layers), sharpness) if max(layers) else None
     limit = ClockedLimit(network, _rate(network, gates, goal, reach), gates, goal, reach)
     opening = gates.wires() if gates else []
     values: list[Wire] = [inputs("x", network.size)]
@@ -119,6 +119,7 @@ class ClockedLimit:
     gates: Gates | None
     promise: Fraction
     reach: Fraction
+    kind = "clocked"
 
     @property
     def round_end(self) -> Fraction:

@@ -212,5 +212,5 @@ def _equal(a: Any, b: Any) -> bool:
 def _equal_matrices(a: Any, b: Any) -> bool:
     if hasattr(a, "tocsr") or hasattr(b, "tocsr"):
         both = hasattr(a, "tocsr") and hasattr(b, "tocsr") and a.shape == b.shape
-        return both and (a != b).nnz == 0
+        return both and (a.tocsr() != b.tocsr()).nnz == 0
     return np.array_equal(a, b)

@@ -28,33 +28,45 @@ ABOVE_TWO_PI = Fraction(710, 113)
 GRID = 2.0**-20
 
 
-@dataclass(frozen=True)
-class Gates:
-    """`count` gates of sharpness k."""
+def clock(count: int, sharpness: Fraction) -> Gates:
+    """`count` gates of sharpness k, directions rounded to multiples of 2**-20 and starts to doubles."""
+    angles = float(_frequency(count)) * np.arange(1, count + 1)
+    a, b = (np.round(f(angles) / GRID) * GRID for f in (np.cos, np.sin))
+    return Gates(sharpness, (a, b), np.exp(float(sharpness) * (a - 1)))
 
-    count: int
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """The gates by their numbers.
+
+    Parameters
+    ----------
+    sharpness : positive Fraction
+        k.
+    directions : pair of float64 (count,)
+        (a_l) and (b_l).
+    starts : positive float64 (count,)
+        (g_l).
+    """
+
     sharpness: Fraction
+    directions: tuple[np.ndarray, np.ndarray]
+    starts: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Number of gates."""
+        return len(self.starts)
 
     @property
     def frequency(self) -> Fraction:
         """w: a little less than 2 pi / (count + 1)."""
-        return Fraction(25, 4) / (self.count + 1)
+        return _frequency(self.count)
 
     @property
     def longest_period(self) -> Fraction:
         """Upper bound on 2 pi / w."""
         return ABOVE_TWO_PI / self.frequency
-
-    @cached_property
-    def directions(self) -> tuple[np.ndarray, np.ndarray]:
-        """(a_l) and (b_l), multiples of 2**-20, (count,) each."""
-        angles = float(self.frequency) * np.arange(1, self.count + 1)
-        return np.round(np.cos(angles) / GRID) * GRID, np.round(np.sin(angles) / GRID) * GRID
-
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """(g_l), doubles."""
-        return np.exp(float(self.sharpness) * (self.directions[0] - 1))
 
     def wires(self) -> list[Wire]:
         """The gates, made of one oscillator and one vector of integrators."""
@@ -82,3 +94,7 @@ class Gates:
             return start * (sharpness * (a * ((w * t).cos() - 1) + b * (w * t).sin())).exp()
 
         return flint.acb.integral(gate, flint.acb(k) + 0.5, flint.acb(k) + 1.5)
+
+
+def _frequency(count: int) -> Fraction:
+    return Fraction(25, 4) / (count + 1)

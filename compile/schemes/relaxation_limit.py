@@ -35,6 +35,7 @@ class RelaxationLimit:
 
     network: Network
     rate: Fraction
+    kind = "relaxation"
 
     @cached_property
     def _spread(self) -> Spread:

@@ -1,5 +1,5 @@
 """Programs as files, one format per module."""
 
-from .program import load, register_limit, save
+from .program import load, save
 
-__all__ = ["load", "register_limit", "save"]
+__all__ = ["load", "save"]

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..errors import LoadError
 from ..pivp import PIVP, fraction
-from .numbers import Json, fields, items, pair, read_number, read_rational, whole, word, write_number
+from .numbers import read_number, read_rational, write_number
+from .text import Json, fields, items, pair, whole, word
 
 MOST_EXPONENT = 1000
 

@@ -1,30 +1,26 @@
 """Analog programs as files: circuits, schedules and PIVPs with their claims, every number exact.
 
-The file is JSON without fractions or exponents: numbers are text (`gpac.export.numbers`), units are rows that refer to
-each other by their places (`gpac.export.units`). No key may be missing, none added.
+The file is JSON, with numbers as in `gpac.export.numbers` and arrays as in `gpac.export.arrays`. Units are rows that
+refer to each other by their places (`gpac.export.units`). No key may be missing, none added.
 
     format    "gpac program"
     version   1
-    arrays    long arrays, each once; other places refer to them by number
+    arrays    long arrays, each once; elsewhere "array 3" stands for number 3, from 0
     units     rows, see `gpac.export.units`; empty for a PIVP
     system    one of
         {"circuit": {"outputs": [[name, row], ...], "program": claims}}
         {"schedule": {"phases": [{"duration": number, "circuit": {...}}, ...], "program": claims}}
         {"pivp": {"variables": [name, ...], "equations": [polynomial, ...], "initial": [number, ...],
                   "outputs": [[name, polynomial], ...]}}
-        claims      {"scheme": name, "claim": "exact" or "limit", "horizon": number or null, "limit": null or
-                    {"kind": name, "data": what that kind needs}, "invariants": [[name, row, number], ...]}
+        claims      see `gpac.export.claims`
         polynomial  [[coefficient, [[variable's place, exponent], ...]], ...]
 
-Loading executes nothing. A limit is read by the package that made it: `compile` knows "relaxation". The symbols of a
-PIVP come back as plain ones, without assumptions.
+Loading executes nothing. The symbols of a PIVP come back as plain ones, without assumptions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +29,13 @@ from ..circuit import Circuit
 from ..errors import GpacError, LoadError
 from ..files import replace_file
 from ..pivp import PIVP
-from ..program import Invariant, Program
 from ..schedule import Phase, Schedule
 from ..wire import Wire
-from .numbers import (
-    ArrayReader,
-    ArrayWriter,
-    Json,
-    fields,
-    items,
-    pair,
-    printable,
-    read_rational,
-    shown,
-    whole,
-    word,
-    write_number,
-)
+from .arrays import ArrayReader, ArrayWriter
+from .claims import claims_from_data, claims_to_data
+from .numbers import read_rational, write_number
 from .pivp import pivp_from_data, pivp_to_data
+from .text import Json, fields, items, pair, parse, printable, shown, whole, word
 from .units import read_units, write_units
 
 FORMAT, VERSION = "gpac program", 1
@@ -58,28 +43,11 @@ MOST_BYTES = 2**31
 _DAMAGED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError, RecursionError)
 
 
-@dataclass(frozen=True)
-class _LimitKind:
-    of: type
-    write: Callable[[Any, ArrayWriter], Json]
-    read: Callable[[Json, ArrayReader], Any]
-
-
-_LIMITS: dict[str, _LimitKind] = {}
-
-
-def register_limit(
-    kind: str, of: type, write: Callable[[Any, ArrayWriter], Json], read: Callable[[Json, ArrayReader], Any]
-) -> None:
-    """Teach files a class of limits (`gpac.program.Limit`): how one is written as JSON, and read."""
-    _LIMITS[kind] = _LimitKind(of, write, read)
-
-
 def save(system: System, path: Any) -> None:
     """Write a circuit, schedule or PIVP to a file; what `load` makes of it gives the same bits and the same proofs.
 
-    The file appears whole or not at all. Raises `GpacError` where it cannot be written, or holds a constant or a limit
-    that the format has no word for.
+    The file appears whole or not at all. Raises `GpacError` where it cannot be written, or holds a constant or a
+    limit that the format has no word for.
     """
     replace_file(Path(path), _laid_out(to_data(system)))
 
@@ -109,23 +77,6 @@ def load(path: Any) -> Circuit | Schedule | PIVP:
         raise LoadError(f"cannot read {path}: it is damaged ({reason})") from None
 
 
-def parse(content: str) -> Json:
-    """The JSON of a file; keys given twice, fractions and infinities are refused."""
-
-    def refuse(number: str) -> None:
-        raise LoadError(f"expected numbers as text, got {shown(number)}")
-
-    def once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        if len(dict(pairs)) < len(pairs):
-            raise LoadError(f"expected every key once, got {shown([name for name, _ in pairs])}")
-        return dict(pairs)
-
-    try:
-        return json.loads(content, parse_float=refuse, parse_constant=refuse, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise LoadError(f"it is not JSON: {error}") from None
-
-
 def to_data(system: System) -> Json:
     """A system as the JSON described above."""
     arrays = ArrayWriter()
@@ -137,7 +88,7 @@ def to_data(system: System) -> Json:
         phases = [
             {"duration": write_number(p.duration), "circuit": _circuit(p.circuit, place, arrays)} for p in system.phases
         ]
-        body = {"schedule": {"phases": phases, "program": _claims(system.program, place, arrays)}}
+        body = {"schedule": {"phases": phases, "program": claims_to_data(system.program, place, arrays)}}
     elif isinstance(system, Circuit):
         rows, place = write_units(_ends(system), arrays)
         body = {"circuit": _circuit(system, place, arrays)}
@@ -164,7 +115,7 @@ def from_data(data: Json) -> Circuit | Schedule | PIVP:
         phases, program = fields(body[kind], "phases", "program")
         pairs = [fields(phase, "duration", "circuit") for phase in items(phases, "a list of phases")]
         done = tuple(Phase(_read_circuit(c, wires, arrays), read_rational(d)) for d, c in pairs)
-        return Schedule(done, _read_claims(program, wires, arrays))
+        return Schedule(done, claims_from_data(program, wires, arrays))
     raise LoadError(f"expected a circuit, a schedule or a pivp, got {shown(body)}")
 
 
@@ -177,7 +128,7 @@ def _ends(circuit: Circuit) -> list[Wire]:
 
 def _circuit(circuit: Circuit, place: dict[Wire, int], arrays: ArrayWriter) -> Json:
     outputs = [[name, place[wire]] for name, wire in circuit.outputs.items()]
-    return {"outputs": outputs, "program": _claims(circuit.program, place, arrays)}
+    return {"outputs": outputs, "program": claims_to_data(circuit.program, place, arrays)}
 
 
 def _read_circuit(data: Json, wires: list[Wire], arrays: ArrayReader) -> Circuit:
@@ -188,58 +139,7 @@ def _read_circuit(data: Json, wires: list[Wire], arrays: ArrayReader) -> Circuit
         if word(name, "a name") in named:
             raise LoadError(f"expected outputs of different names, got {shown(name)} twice")
         named[name] = wires[whole(k, 0, len(wires) - 1, "the row of a unit")]
-    return Circuit(named, _read_claims(program, wires, arrays))
-
-
-def _claims(program: Program, place: dict[Wire, int], arrays: ArrayWriter) -> Json:
-    return {
-        "scheme": program.scheme,
-        "claim": program.claim,
-        "horizon": None if program.horizon is None else write_number(program.horizon),
-        "limit": None if program.limit is None else _limit(program.limit, arrays),
-        "invariants": [[i.name, place[i.wire], write_number(i.value)] for i in program.invariants],
-    }
-
-
-def _limit(limit: Any, arrays: ArrayWriter) -> Json:
-    for name, kind in _LIMITS.items():
-        if isinstance(limit, kind.of):
-            return {"kind": name, "data": kind.write(limit, arrays)}
-    raise GpacError(f"a limit of type {type(limit).__name__} cannot be written; teach files about it: register_limit")
-
-
-def _read_claims(data: Json, wires: list[Wire], arrays: ArrayReader) -> Program:
-    scheme, claim, horizon, limit, invariants = fields(data, "scheme", "claim", "horizon", "limit", "invariants")
-    if claim not in ("exact", "limit") or (claim == "limit") != (limit is not None):
-        raise LoadError(f"expected the claim 'exact', or 'limit' with a limit, got {shown(claim)}")
-    return Program(
-        word(scheme, "a scheme"),
-        claim,
-        None if horizon is None else _positive(horizon),
-        None if limit is None else _read_limit(limit, arrays),
-        tuple(_invariant(entry, wires) for entry in items(invariants, "a list of invariants")),
-    )
-
-
-def _positive(data: Json) -> Any:
-    horizon = read_rational(data)
-    if not horizon > 0:
-        raise LoadError(f"expected a positive horizon, got {shown(data)}")
-    return horizon
-
-
-def _read_limit(data: Json, arrays: ArrayReader) -> Any:
-    kind, body = fields(data, "kind", "data")
-    if kind not in _LIMITS:
-        raise LoadError(f"its limit is of the kind {shown(kind)}; import the package that made it first, e.g. compile")
-    return _LIMITS[kind].read(body, arrays)
-
-
-def _invariant(data: Json, wires: list[Wire]) -> Invariant:
-    name, *rest = items(data, "an invariant [name, row, number]")
-    k, value = pair(rest, "an invariant [name, row, number]")
-    wire = wires[whole(k, 0, len(wires) - 1, "the row of a unit")]
-    return Invariant(word(name, "a name"), wire, read_rational(value))
+    return Circuit(named, claims_from_data(program, wires, arrays))
 
 
 def _laid_out(data: Json) -> str:

@@ -9,7 +9,7 @@
                          {"function": "tanh", "of": row, "parameters": [number, ...]}}
     {"unit": "wire",     "name", "signs", "size": n, "is": row, or null for the output of that name}
 
-Numbers and arrays are those of `gpac.export.numbers`; names are text or null, signs some of "-0+".
+Arrays are those of `gpac.export.arrays`; names are text or null, signs some of "-0+".
 """
 
 from __future__ import annotations
@@ -26,20 +26,9 @@ from ..errors import GpacError, LoadError
 from ..graph import operands
 from ..signs import known
 from ..wire import Constant, Forward, Input, Integral, Linear, Product, Start, Time, Wire, bilinear, product
-from .numbers import (
-    MOST_ENTRIES,
-    ArrayReader,
-    ArrayWriter,
-    Json,
-    fields,
-    items,
-    pair,
-    read_number,
-    shown,
-    whole,
-    word,
-    write_number,
-)
+from .arrays import MOST_ENTRIES, ArrayReader, ArrayWriter
+from .numbers import read_number, write_number
+from .text import Json, fields, items, pair, shown, whole, word
 
 MOST_PAIRS = 2**24
 """Products of two numbers in one bilinear unit."""

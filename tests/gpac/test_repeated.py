@@ -87,3 +87,9 @@ def test_bits_do_not_depend_on_the_batch():
     alone = gpac.solve(homotopy(kept), inputs=x[4], tol=1e-12, backend="numpy").check().outputs
     among = gpac.solve(homotopy(kept), inputs=x, tol=1e-12, backend="numpy").check().outputs[4]
     assert_array_equal(np.ravel(alone), among)
+
+
+def test_the_parts_above_and_below_zero_are_those_of_the_matrix_written_out():
+    matrix = Repeated(np.array([[1.0, -2.0, 0.0], [-0.5, 3.0, -1.0]]), 3)
+    assert_array_equal(matrix.maximum(0).toarray(), np.maximum(matrix.toarray(), 0))
+    assert_array_equal(matrix.minimum(0).toarray(), np.minimum(matrix.toarray(), 0))

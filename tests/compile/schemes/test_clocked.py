@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 import gpac
 from compile import Activation, Network, clocked, dense, enclose_forward, forward
 from compile.build import as_network
-from compile.schemes.gates import Gates
+from compile.schemes.gates import clock
 from compile.value import network_input
 from gpac import NumberError
 
@@ -107,13 +107,13 @@ def test_random_dags(moves, seed):
 @pytest.mark.parametrize(("sharpness", "golden"), [(5, 0.18309), (10, 0.12783), (20, 0.08978), (40, 0.06328)])
 def test_the_golden_gate_integrals(sharpness, golden):
     """Of exp(k (cos - 1)) over half a period, in periods; slots are a little shorter and sit on a dyadic grid."""
-    gates = Gates(1, Fraction(sharpness))
+    gates = clock(1, Fraction(sharpness))
     area = float(gates.areas[0]) * float(gates.frequency) / (2 * np.pi)
     assert_allclose(area, golden, atol=3e-5)
 
 
 def test_the_gates_are_what_they_are_said_to_be():
-    gates = Gates(3, Fraction(10))
+    gates = clock(3, Fraction(10))
     a, b = gates.directions
     circuit = gpac.Circuit({f"gate{k}": w for k, w in enumerate(gates.wires())})
     times = np.linspace(0, 9, 40)
