@@ -12,6 +12,7 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
+from ..planned import Planned
 from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
 from .kinks import largest_in
@@ -114,21 +115,27 @@ def _adaptive(x: Value, size: Sizes) -> list[list[range]]:
 
 def _means(x: Value, axes: Windows) -> Value:
     """Sums over products of windows, divided by products of counts."""
-    from scipy.sparse import csr_matrix, identity, kron
-
     entries = x.shape[0] * prod(sum(map(len, windows)) for windows, _ in axes)
     if entries > 4 * LARGEST_VALUE:
         raise ShapeError(f"windows with {entries} entries together are too many")
-    total: Any = identity(x.shape[0], format="csr")
+    shape = (x.shape[0], *(len(w) for w, _ in axes))
+    total = Planned((prod(shape), x.size), entries, lambda: _sums(x.shape, axes))
+    summed = affine([(total, x)], 0, shape)
     counts = np.ones(1, dtype=np.int64)
-    for (windows, sizes_of), n in zip(axes, x.shape[1:], strict=True):
+    for _, sizes_of in axes:
+        counts = (counts[:, None] * np.array(sizes_of)).reshape(-1)
+    different, where = np.unique(counts, return_inverse=True)
+    factors = exact_array([Fraction(1, n) for n in different.tolist()])
+    return summed * (factors[0] if len(factors) == 1 else factors[where].reshape(shape[1:]))
+
+
+def _sums(shape: Sequence[int], axes: Windows) -> Any:
+    """Sparse: the sums over products of windows of an image (C, ...)."""
+    from scipy.sparse import csr_matrix, identity, kron
+
+    total: Any = identity(shape[0], format="csr")
+    for (windows, _), n in zip(axes, shape[1:], strict=True):
         ends = np.cumsum([0, *map(len, windows)])
         columns = np.concatenate([np.asarray(w, dtype=np.int64) for w in windows])
         total = kron(total, csr_matrix((np.ones(ends[-1]), columns, ends), (len(windows), n)), format="csr")
-        counts = (counts[:, None] * np.array(sizes_of)).reshape(-1)
-    summed = affine([(total, x)], 0, (x.shape[0], *(len(w) for w, _ in axes)))
-    if (counts == counts[0]).all():
-        return summed * Fraction(1, int(counts[0]))
-    parts = {n: Fraction(1, n) for n in set(counts.tolist())}
-    factors = np.array([parts[n] for n in counts.tolist()], dtype=object)
-    return summed * exact_array(factors).reshape(summed.shape[1:])
+    return total
