@@ -21,7 +21,7 @@ class Groups:
         labels = np.asarray(self.labels)
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
             raise ShapeError(f"expected a vector of group numbers, got shape {labels.shape} of {labels.dtype}")
-        if labels.min() < 0 or not np.bincount(labels).all():
+        if labels.min() < 0 or labels.max() >= labels.size or not np.bincount(labels).all():
             raise ShapeError("expected group numbers 0, 1, ... without a gap")
         object.__setattr__(self, "labels", labels)
 

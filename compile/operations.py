@@ -53,10 +53,15 @@ class Affine:
         """Number of inputs."""
         return len(self.given)
 
-    @cached_property
+    @property
     def matrices(self) -> tuple[Matrix, ...]:
-        """The matrices with all their entries."""
-        return tuple(_matrix(m) if isinstance(m, Planned) else m for m in self.given)
+        """The matrices with all their entries; planned ones are written out once."""
+        if any(isinstance(m, Planned) for m in self.given):
+            object.__setattr__(self, "given", tuple(_matrix(m) for m in self.given))
+        return self.given
+
+    def __reduce__(self) -> Any:
+        return Affine, (self.matrices, self.bias)  # plans are functions, which are not copied
 
     @property
     def weight(self) -> Matrix:
@@ -217,7 +222,7 @@ class Maximum:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", to_delta(self.delta))
-        if not self.plan.rounds:
+        if self.groups.sizes.max() < 2:
             raise ShapeError("expected a group of at least two entries to take the largest of")
 
     @cached_property

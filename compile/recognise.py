@@ -22,6 +22,8 @@ from .unit import Unit, is_one, unit_of
 ROUNDED = 1e-6
 """Relative error of a number in a file that was rounded to float32, with room to spare; float16 is not recognised."""
 CUBIC = 0.044715
+MOST_LINES = 8
+"""Factors and offsets that are looked through."""
 
 
 def recognised_root(name: str, unit: Unit) -> Unit | None:
@@ -102,10 +104,10 @@ def _is_cube(unit: Unit, x: Unit) -> bool:
 
 
 def _lines(unit: Unit) -> Iterator[tuple[Any, Any, Unit]]:
-    """All ways to see a unit as factor * other + offset, with numbers for both."""
+    """All ways to see a unit, within a few steps, as factor * other + offset, with numbers for both."""
     factor, offset = Fraction(1), Fraction(0)
     yield factor, offset, unit
-    while True:
+    for _ in range(MOST_LINES):
         operation = unit.operation
         if isinstance(operation, Activation) and operation.name == "factor":
             factor = factor * to_exact(operation.parameter)

@@ -23,6 +23,7 @@ from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions
 
 from .activations import refusal
+from .allowance import FRACTION, UNIT, spend
 from .groups import Groups
 from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
 from .planned import Planned
@@ -73,8 +74,9 @@ class Value:
         flat, unit = index.reshape(-1), self.unit
         while unit.index is not None:
             flat, unit = unit.index[flat], unit.operands[0]
-        if np.array_equal(flat, np.arange(unit.size)):
+        if len(flat) == unit.size and flat[0] == 0 and flat[-1] == unit.size - 1 and (flat[1:] > flat[:-1]).all():
             return Value(unit, index.shape)
+        spend(index.size, UNIT)
         operation = Affine((_selecting(flat, unit.size),), np.zeros(1))
         return Value(Unit(len(flat), operation, (unit,), flat), index.shape)
 
@@ -156,6 +158,7 @@ class Value:
         exact = exact_array(other)
         if exact.size > MOST_FRACTIONS:
             raise NumberError(f"expected at most {MOST_FRACTIONS} different divisors, got {exact.size}")
+        spend(steps=FRACTION * exact.size)
         divisor = to_fractions(exact)
         if not divisor.all():
             raise NumberError("expected a divisor without zeros, got one with a zero entry")
@@ -236,8 +239,8 @@ def root(x: Value, name: str) -> Value:
         return Value(known, x.shape)
     if name == "sqrt" and isinstance(operation, Activation) and operation.name == "square":
         raise ShapeError(refusal("abs"))
-    offsets = set(operation.bias.tolist()) if isinstance(operation, Affine) else {0}
-    if not isinstance(operation, Affine) or len(offsets) > 1 or not min(offsets) > 0:
+    offset = operation.bias[:1].tolist()[0] if isinstance(operation, Affine) else 0
+    if not isinstance(operation, Affine) or (operation.bias != offset).any() or not offset > 0:
         raise ShapeError(
             f"{name} is supported of something that is never negative plus a positive constant, such as a mean of "
             "squares + eps; here no such constant is added"
@@ -245,7 +248,7 @@ def root(x: Value, name: str) -> Value:
     below = Value(unit_of(Affine(operation.given, np.zeros(1)), *x.unit.operands), x.shape)
     if below.unit.operation is not None and len(operation.given) == 1 and is_one(operation.given[0]):
         below = Value(x.unit.operands[0], x.shape)
-    return below.apply(name, offsets.pop())
+    return below.apply(name, offset)
 
 
 def _sum(a: Value, b: Value, sign: float) -> Value:
@@ -255,7 +258,10 @@ def _sum(a: Value, b: Value, sign: float) -> Value:
 
 def _spreading(x: Value, shape: Shape, factor: float = 1.0) -> Any:
     """The matrix that broadcasts x to `shape`, times a factor."""
-    return factor * ONE if x.shape == shape else _selecting(np.broadcast_to(x.places, shape), x.size, factor)
+    if x.shape == shape:
+        return factor * ONE
+    spend(prod(shape))
+    return _selecting(np.broadcast_to(x.places, shape), x.size, factor)
 
 
 def _shifted(x: Value, offset: np.ndarray) -> Value:
@@ -277,5 +283,6 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
 
 def labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
     """Number of the group of every entry when `axes` are summed over."""
+    spend(prod(shape))
     kept = [1 if k in axes else n for k, n in enumerate(shape)]
     return np.broadcast_to(np.arange(prod(kept)).reshape(kept), shape).reshape(-1)

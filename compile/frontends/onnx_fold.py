@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from compile.allowance import FRACTION, spend
 from compile.frontends.onnx_shape import MOVES, move
 from compile.frontends.onnx_step import Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
@@ -130,6 +131,7 @@ def _fractions(values: np.ndarray) -> np.ndarray:
     """Exact numbers, of which there must not be too many: each takes a microsecond."""
     if values.size > MOST_FRACTIONS:
         raise LoadError(f"exact arithmetic on more than {MOST_FRACTIONS} constants is not supported; fold them before")
+    spend(steps=FRACTION * values.size)
     return to_fractions(exact_array(values))
 
 

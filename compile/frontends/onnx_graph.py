@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from compile.allowance import spend
 from compile.build import as_network
 from compile.frontends.onnx_file import Placed, read_model
 from compile.frontends.onnx_fold import FOLDERS, fold
@@ -251,6 +252,8 @@ def _follow(walk: _Walk, node: NodeProto) -> None:
         results = fold(step)
     results = results if isinstance(results, list) else [results]
     for output, result in zip(node.output, results, strict=False):
+        if isinstance(result, np.ndarray):
+            spend(result.size if result.dtype != object else 16 * result.size)
         if output and result is not None:
             (walk.constants if isinstance(result, np.ndarray) else walk.values)[output] = result
 
@@ -293,7 +296,11 @@ def _value(walk: _Walk, name: str, masks: bool) -> np.ndarray | None:
     if name not in walk.constants:
         raise LoadError(f"its input {name!r} is nothing that the file gives before it")
     value = walk.constants[name]
-    return value if isinstance(value, np.ndarray) else read_tensor(value, walk.folder, masks)
+    if isinstance(value, np.ndarray):
+        return value
+    array = read_tensor(value, walk.folder, masks)
+    spend(array.size)
+    return array
 
 
 def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:

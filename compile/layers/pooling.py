@@ -12,6 +12,7 @@ import numpy as np
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
+from ..allowance import spend
 from ..planned import Planned
 from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
@@ -68,6 +69,7 @@ def max_pool(
     axes = []
     for n, k, s, d, ends in zip(x.shape[1:], kernel, stride, dilation, pairs(padding, rank), strict=True):
         begins = _begins(n, d * (k - 1) + 1, s, ends, ceil)
+        spend(steps=k * len(begins))
         axes.append([[i for i in range(begin, begin + d * k, d) if 0 <= i < n] for begin in begins])
     return _largest(x, axes, delta)
 
@@ -81,6 +83,8 @@ def _largest(x: Value, axes: list[list[list[int]]], delta: Fraction) -> Value:
     if any(not window for windows in axes for window in windows):
         raise ShapeError("a window lies in the padding altogether: it has no largest entry")
     shape = (x.shape[0], *(len(windows) for windows in axes))
+    if x.shape[0] * prod(len(windows) * max(map(len, windows)) for windows in axes) > LARGEST_VALUE:
+        raise ShapeError(f"{prod(shape)} windows are too many or too large")
     places: Any = np.arange(x.shape[0]).reshape(-1, 1)  # (results, members)
     inside: Any = np.ones((x.shape[0], 1), dtype=bool)
     for windows, n in zip(axes, x.shape[1:], strict=True):
@@ -103,6 +107,7 @@ def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -
         raise ShapeError(f"{count} windows of {span} entries are too many")
     if count < 1:
         raise ShapeError(f"a window of {span} does not fit into {n} entries with padding {ends}")
+    spend(steps=count)
     return [o * stride - ends[0] for o in range(count)]
 
 

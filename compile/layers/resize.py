@@ -17,11 +17,14 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 
+from ..allowance import spend
 from ..planned import Planned
 from ..value import Value, affine
 from .convolution import LARGEST_MATRIX
 
 LARGEST_AXIS = 2**14
+TAP = 16
+"""Steps of one place of the result."""
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -78,6 +81,7 @@ def _along(n: int, m: int, scale: Fraction, sampling: Sampling) -> tuple[Any, in
 
     if m > LARGEST_AXIS:
         raise ShapeError(f"expected an axis resized to at most {LARGEST_AXIS} entries, got {m}")
+    spend(steps=TAP * m)
     weights: dict[tuple[int, int], Fraction] = {}
     for i in range(m):
         for place, weight in _taps(_position(i, n, m, scale, sampling.coordinates), sampling):
