@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from compile.allowance import spend
 from compile.value import LARGEST_VALUE
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_exact
@@ -30,6 +31,8 @@ READABLE = 1000
 """Arrays of at most so many numbers are written as lists."""
 LONGEST_TEXT = 2000
 """Letters of one exact number."""
+TEXT, EXPRESSION = 32, 512
+"""Numbers of eight bytes that a text becomes, and steps in which an irrational one is read."""
 KINDS = {"float32": "<f4", "float64": "<f8", "int32": "<i4"}
 
 
@@ -81,8 +84,10 @@ def numbers_from_json(entry: Any) -> np.ndarray:
         if array.dtype.kind not in "fiu":
             raise LoadError(f"expected numbers, got {shown(entry)}")
         return exact_array(entry if array.dtype.kind == "f" else array)
+    texts = {v: exact_from_json(v) for v in {v for v in array.flat if isinstance(v, str)}}
+    spend(TEXT * len(texts))
     flat = np.empty(array.size, dtype=object)
-    flat[:] = [exact_from_json(v) for v in array.flat]
+    flat[:] = [texts[v] if isinstance(v, str) else exact_from_json(v) for v in array.flat]
     return exact_array(flat.reshape(array.shape))
 
 
@@ -192,6 +197,7 @@ def _parsed(text: str) -> Any:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         pass
+    spend(steps=EXPRESSION)
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):

@@ -69,6 +69,20 @@ HUGE = {
         {"v": np.ones(1), "n": np.array([2**21])},
         (2**22,),
     ),
+    "a transposed input": chain([node("Transpose", "x", perm=[1, 0]), node("Tanh", "transpose")], {}, (2**20, 4)),
+    "a long resize": chain(
+        [node("Resize", "x", "e", "z", mode="cubic")],
+        {"e": np.zeros(0, np.float32), "z": np.float32([1, 1, 4096, 256])},
+        (1, 1, 4, 1),
+    ),
+    "a deep sum of lines": chain(
+        [
+            *(node("Add", "x" if not k else f"a{k - 1}", "one", name=f"a{k}") for k in range(3000)),
+            node("Mul", "a2999", "x", name="y"),
+        ],
+        {"one": np.ones(1)},
+        (3,),
+    ),
     "sums along a long axis": chain([node("CumSum", "x", "a")], {"a": np.array(1)}, (1, 2**17)),
     "a batch of 256": chain(
         [node("Conv", "x", "k", pads=[1, 1, 1, 1])], {"k": np.ones((4, 1, 3, 3))}, (256, 1, 60, 60)
@@ -111,3 +125,9 @@ def test_what_is_counted_starts_anew_for_every_file(tmp_path):
     for _ in range(5):
         assert load(path).outputs == 10**6
     assert time.process_time() - begin < 5
+
+
+def test_a_text_in_many_places_is_read_once(tmp_path):
+    data = declared([{"layer": "dense", "weight": [[1.0]] * 10**5, "bias": ["sqrt(2)/2"] * 10**5}], [1])
+    seconds, more = load_mutant(tmp_path / "texts.json", data)
+    assert seconds < MOST_SECONDS and more < MOST_MEMORY
