@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from gpac.allowance import spend
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 from gpac.repeated import Repeated
 
 from .network import Network, Node
+from .planned import Planned
 from .value import Shape, Unit, Value, affine, einsum
 
 
@@ -48,13 +50,12 @@ def side_by_side(values: Sequence[Any]) -> list[np.ndarray]:
 def gather(values: Sequence[Any], index: np.ndarray, fill: float = 0.0) -> Value:
     """Entries of values and constant arrays, flattened one after the other, at `index`; `fill` where that is -1."""
     flat = np.asarray(index).reshape(-1)
+    if len(values) == 1 and isinstance(values[0], Value) and flat.size and flat.min() >= 0:
+        return values[0].pick(np.asarray(index))
+    spend(4 * flat.size)  # rows, columns, owners and a bias
     bias = np.where(flat < 0, fill, 0.0)
-    terms: dict[Unit, Any] = {}
-    begin = 0
-    for v in values:
-        rows = np.flatnonzero((flat >= begin) & (flat < begin + v.size))
-        columns = flat[rows] - begin
-        begin += v.size
+    terms: dict[Unit, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for v, (rows, columns) in zip(values, _owned(flat, [v.size for v in values]), strict=True):
         if not isinstance(v, Value):
             array = exact_array(np.asarray(v)).reshape(-1)
             bias = bias if array.dtype == np.float64 else bias.astype(object)
@@ -62,9 +63,30 @@ def gather(values: Sequence[Any], index: np.ndarray, fill: float = 0.0) -> Value
         elif len(rows) == len(flat):
             return v.pick(columns.reshape(np.shape(index)))
         elif len(rows):
-            matrix = placement(rows, columns, (len(flat), v.size))
-            terms[v.unit] = terms[v.unit] + matrix if v.unit in terms else matrix
-    return affine([(m, Value(u, (u.size,))) for u, m in terms.items()], bias if bias.any() else 0, np.shape(index))
+            terms.setdefault(v.unit, []).append((rows, columns))
+    matrices = [(_placing(parts, (len(flat), u.size)), Value(u, (u.size,))) for u, parts in terms.items()]
+    return affine(matrices, bias if bias.any() else 0, np.shape(index))
+
+
+def _owned(flat: np.ndarray, sizes: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each of several arrays, flattened one after the other: where `flat` has its entries, and which."""
+    ends = np.cumsum([0, *sizes])
+    owner = np.where(flat < 0, len(sizes), np.searchsorted(ends[1:], flat, side="right"))
+    owner = owner.astype(np.uint16) if len(sizes) < 2**16 else owner  # sorted in one pass
+    order = np.argsort(owner, kind="stable").astype(np.int32)
+    counts = np.bincount(owner, minlength=len(sizes))[: len(sizes)]
+    parts = np.split(order, np.cumsum(counts))[: len(sizes)]
+    return [(rows, flat[rows] - begin) for rows, begin in zip(parts, ends[:-1], strict=True)]
+
+
+def _placing(parts: Sequence[tuple[np.ndarray, np.ndarray]], shape: Shape) -> Planned:
+    """`placement` of several lists of rows and columns together."""
+
+    def build() -> Any:
+        rows, columns = (np.concatenate(lists) for lists in zip(*parts, strict=True))
+        return placement(rows, columns, shape)
+
+    return Planned((shape[0], shape[1]), sum(len(rows) for rows, _ in parts), build)
 
 
 def placement(rows: np.ndarray, columns: np.ndarray, shape: Shape) -> Any:

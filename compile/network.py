@@ -99,7 +99,7 @@ class Network:
         """Number of stored matrix entries and of their biases."""
         count = 0
         for layer in self.layers:
-            matrices = [m for m in layer.matrices if m.ndim == 2] if isinstance(layer, Affine) else []
+            matrices = [m for m in layer.given if m.ndim == 2] if isinstance(layer, Affine) else []
             stored = sum(m.nnz if hasattr(m, "nnz") else m.size for m in matrices)
             count += stored + (len(layer.bias) if matrices and isinstance(layer, Affine) else 0)
         return count
@@ -127,7 +127,8 @@ class Network:
     def __repr__(self) -> str:
         kinds = sorted({la.name for la in self.layers if la.nonlinear})
         chain = all(node.inputs == (k,) for k, node in enumerate(self.nodes))
-        dense = [la.weight for la in self.layers if isinstance(la, Affine) and la.arity == 1 and la.weight.ndim == 2]
+        single = [la.given[0] for la in self.layers if isinstance(la, Affine) and la.arity == 1]
+        dense = [m for m in single if m.ndim == 2]
         sizes = [self.size, *(m.shape[0] for m in dense)] if chain and len(dense) < 12 else [self.size, self.outputs]
         dots = "-" if chain and len(dense) < 12 else "-...-"
         return f"Network({dots.join(map(str, sizes))} {'/'.join(kinds) or 'linear'}, {self.weights} weights)"

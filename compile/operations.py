@@ -22,6 +22,7 @@ from gpac.repeated import Repeated
 from .activations import RULES, Smooth, refusal, to_delta
 from .activations.maximum import Tournament, maximum_arrays, tournament
 from .groups import Groups
+from .planned import Planned
 
 Matrix: TypeAlias = Any
 """A number (times the identity), a diagonal (n,), a dense array, `scipy.sparse` or `Repeated` (m, n); exact."""
@@ -33,24 +34,34 @@ class Affine:
 
     Parameters
     ----------
-    matrices : sequence of matrices
-        One per input; none for a constant.
+    given : sequence of matrices
+        One per input; none for a constant. A `Planned` one is written out when `matrices` is read.
     bias : exact array (m,) or (1,), the latter for every entry
     """
 
-    matrices: tuple[Matrix, ...]
+    given: tuple[Matrix, ...]
     bias: np.ndarray
     name = "affine"
     nonlinear = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrices", tuple(_matrix(m) for m in self.matrices))
+        object.__setattr__(self, "given", tuple(m if isinstance(m, Planned) else _matrix(m) for m in self.given))
         object.__setattr__(self, "bias", np.atleast_1d(exact_array(self.bias)))
 
     @property
     def arity(self) -> int:
         """Number of inputs."""
-        return len(self.matrices)
+        return len(self.given)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The matrices with all their entries; planned ones are written out once."""
+        if any(isinstance(m, Planned) for m in self.given):
+            object.__setattr__(self, "given", tuple(_matrix(m) for m in self.given))
+        return self.given
+
+    def __reduce__(self) -> Any:
+        return Affine, (self.matrices, self.bias)  # plans are functions, which are not copied
 
     @property
     def weight(self) -> Matrix:
@@ -60,7 +71,7 @@ class Affine:
 
     def width(self, sizes: Sequence[int]) -> int:
         """Size of the result for inputs of these sizes."""
-        rows = [_rows(matrix, size) for matrix, size in zip(self.matrices, sizes, strict=True)]
+        rows = [_rows(matrix, size) for matrix, size in zip(self.given, sizes, strict=True)]
         if self.bias.ndim != 1 or len({*rows, len(self.bias)} - {1} | set(rows)) > 1:
             expected = f"({rows[0]},)" if len(set(rows)) == 1 else f"for terms of sizes {rows}"
             raise ShapeError(f"expected a bias of shape {expected}, got {self.bias.shape}")
@@ -74,7 +85,7 @@ class Affine:
         return total
 
     def __repr__(self) -> str:
-        shapes = [m.shape[::-1] if m.ndim == 2 else (max(m.size, len(self.bias)),) for m in self.matrices]
+        shapes = [m.shape[::-1] if m.ndim == 2 else (max(m.size, len(self.bias)),) for m in self.given]
         return f"Affine({', '.join(' -> '.join(map(str, s)) for s in shapes) or f'constant {len(self.bias)}'})"
 
 
@@ -211,7 +222,7 @@ class Maximum:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", to_delta(self.delta))
-        if not self.plan.rounds:
+        if self.groups.sizes.max() < 2:
             raise ShapeError("expected a group of at least two entries to take the largest of")
 
     @cached_property

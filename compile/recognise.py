@@ -22,6 +22,8 @@ from .unit import Unit, is_one, unit_of
 ROUNDED = 1e-6
 """Relative error of a number in a file that was rounded to float32, with room to spare; float16 is not recognised."""
 CUBIC = 0.044715
+MOST_LINES = 8
+"""Factors and offsets that are looked through."""
 
 
 def recognised_root(name: str, unit: Unit) -> Unit | None:
@@ -35,7 +37,7 @@ def recognised_root(name: str, unit: Unit) -> Unit | None:
     if isinstance(operation, Softmax) and (name, operation.result) == ("log", "softmax"):
         return unit_of(Softmax(operation.groups, "log_softmax"), *unit.operands)
     if isinstance(operation, Affine) and len(unit.operands) == 1 and (operation.bias == 1).all():
-        (matrix,), (below,) = operation.matrices, unit.operands
+        (matrix,), (below,) = operation.given, unit.operands
         if is_one(matrix) and below.operation == Activation("exp"):
             if name == "log":
                 return unit_of(Activation("softplus"), *below.operands)
@@ -79,7 +81,7 @@ def _is_cubic(unit: Unit, factor: Any, x: Unit) -> bool:
     if not isinstance(operation, Affine) or len(unit.operands) != 2 or operation.bias.any():
         return False
     linear, cubic = 0.0, 0.0
-    for matrix, operand in zip(operation.matrices, unit.operands, strict=True):
+    for matrix, operand in zip(operation.given, unit.operands, strict=True):
         if hasattr(matrix, "tocsr") or matrix.ndim:
             return False
         for s, c, y in _lines(operand):
@@ -102,10 +104,10 @@ def _is_cube(unit: Unit, x: Unit) -> bool:
 
 
 def _lines(unit: Unit) -> Iterator[tuple[Any, Any, Unit]]:
-    """All ways to see a unit as factor * other + offset, with numbers for both."""
+    """All ways to see a unit, within a few steps, as factor * other + offset, with numbers for both."""
     factor, offset = Fraction(1), Fraction(0)
     yield factor, offset, unit
-    while True:
+    for _ in range(MOST_LINES):
         operation = unit.operation
         if isinstance(operation, Activation) and operation.name == "factor":
             factor = factor * to_exact(operation.parameter)
@@ -119,7 +121,7 @@ def _lines(unit: Unit) -> Iterator[tuple[Any, Any, Unit]]:
 
 
 def _is_line(operation: Affine) -> bool:
-    if len(operation.matrices) != 1 or hasattr(operation.weight, "tocsr") or operation.weight.ndim:
+    if len(operation.given) != 1 or operation.given[0].ndim:
         return False
     return bool((operation.bias == operation.bias[0]).all())
 

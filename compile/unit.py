@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpac.allowance import UNIT, spend
 from gpac.errors import ShapeError
 
-from .operations import Matrix, Operation
+from .operations import Affine, Matrix, Operation
 
 LARGEST_VALUE = 2**22
 """Numbers in one value: 64 channels of 224 x 224 fit, or an image of 1000 x 1000 in colour."""
@@ -32,6 +33,8 @@ def unit_of(operation: Operation, *operands: Unit) -> Unit:
     size = operation.width([u.size for u in operands])
     if size > LARGEST_VALUE:
         raise ShapeError(f"expected values of at most {LARGEST_VALUE} numbers, got {size}")
+    given = (operation.bias, *operation.given) if isinstance(operation, Affine) else ()
+    spend(sum(vector.shape[0] for vector in given if vector.ndim == 1), UNIT)
     return Unit(size, operation, operands)
 
 

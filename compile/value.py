@@ -19,12 +19,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpac.allowance import FRACTION, UNIT, spend
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array, to_fractions
 
 from .activations import refusal
 from .groups import Groups
 from .operations import Activation, Affine, Matrix, Multiply, Operation, Softmax
+from .planned import Planned
 from .recognise import recognised_product, recognised_root
 from .unit import LARGEST_VALUE, Unit, is_one, unit_of
 
@@ -72,9 +74,10 @@ class Value:
         flat, unit = index.reshape(-1), self.unit
         while unit.index is not None:
             flat, unit = unit.index[flat], unit.operands[0]
-        if np.array_equal(flat, np.arange(unit.size)):
+        if len(flat) == unit.size and flat[0] == 0 and flat[-1] == unit.size - 1 and (flat[1:] > flat[:-1]).all():
             return Value(unit, index.shape)
-        operation = Affine((selection(flat, unit.size),), np.zeros(1))
+        spend(index.size, UNIT)
+        operation = Affine((_selecting(flat, unit.size),), np.zeros(1))
         return Value(Unit(len(flat), operation, (unit,), flat), index.shape)
 
     @property
@@ -102,7 +105,8 @@ class Value:
         """The sum over axes."""
         groups = Groups(labels(self.shape, axes))
         shape = tuple(1 if k in axes else n for k, n in enumerate(self.shape) if keep or k not in axes)
-        return affine([(groups.summing, self)], 0, shape)
+        summing = Planned((groups.count, groups.size), groups.size, lambda: groups.summing)
+        return affine([(summing, self)], 0, shape)
 
     def mean(self, axes: Sequence[int], keep: bool = False) -> Value:
         """The mean over axes; 1/n is exact."""
@@ -154,6 +158,7 @@ class Value:
         exact = exact_array(other)
         if exact.size > MOST_FRACTIONS:
             raise NumberError(f"expected at most {MOST_FRACTIONS} different divisors, got {exact.size}")
+        spend(steps=FRACTION * exact.size)
         divisor = to_fractions(exact)
         if not divisor.all():
             raise NumberError("expected a divisor without zeros, got one with a zero entry")
@@ -218,6 +223,11 @@ def selection(index: np.ndarray, size: int) -> Any:
     return csr_matrix((np.ones(count), index, np.arange(count + 1)), (count, size))
 
 
+def _selecting(index: np.ndarray, size: int, factor: float = 1.0) -> Planned:
+    """The matrix of `selection`, times a factor."""
+    return Planned((index.size, size), index.size, lambda: factor * selection(index.reshape(-1), size))
+
+
 def root(x: Value, name: str) -> Value:
     """ "rsqrt", "sqrt", "reciprocal" or "log" of x = v + c, for a positive constant c; 1/sqrt is one step.
 
@@ -229,26 +239,29 @@ def root(x: Value, name: str) -> Value:
         return Value(known, x.shape)
     if name == "sqrt" and isinstance(operation, Activation) and operation.name == "square":
         raise ShapeError(refusal("abs"))
-    offsets = set(operation.bias.tolist()) if isinstance(operation, Affine) else {0}
-    if not isinstance(operation, Affine) or len(offsets) > 1 or not min(offsets) > 0:
+    offset = operation.bias[:1].tolist()[0] if isinstance(operation, Affine) else 0
+    if not isinstance(operation, Affine) or (operation.bias != offset).any() or not offset > 0:
         raise ShapeError(
             f"{name} is supported of something that is never negative plus a positive constant, such as a mean of "
             "squares + eps; here no such constant is added"
         )
-    below = Value(unit_of(Affine(operation.matrices, np.zeros(1)), *x.unit.operands), x.shape)
-    if below.unit.operation is not None and len(operation.matrices) == 1 and is_one(operation.matrices[0]):
+    below = Value(unit_of(Affine(operation.given, np.zeros(1)), *x.unit.operands), x.shape)
+    if below.unit.operation is not None and len(operation.given) == 1 and is_one(operation.given[0]):
         below = Value(x.unit.operands[0], x.shape)
-    return below.apply(name, offsets.pop())
+    return below.apply(name, offset)
 
 
 def _sum(a: Value, b: Value, sign: float) -> Value:
     shape = _broadcast(a.shape, b.shape)
-    return affine([(_spreading(a, shape), a), (sign * _spreading(b, shape), b)], 0, shape)
+    return affine([(_spreading(a, shape), a), (_spreading(b, shape, sign), b)], 0, shape)
 
 
-def _spreading(x: Value, shape: Shape) -> Any:
-    """The matrix that broadcasts x to `shape`."""
-    return ONE if x.shape == shape else selection(np.broadcast_to(x.places, shape).reshape(-1), x.size)
+def _spreading(x: Value, shape: Shape, factor: float = 1.0) -> Any:
+    """The matrix that broadcasts x to `shape`, times a factor."""
+    if x.shape == shape:
+        return factor * ONE
+    spend(prod(shape))
+    return _selecting(np.broadcast_to(x.places, shape), x.size, factor)
 
 
 def _shifted(x: Value, offset: np.ndarray) -> Value:
@@ -256,8 +269,8 @@ def _shifted(x: Value, offset: np.ndarray) -> Value:
     operation = x.unit.operation
     if not offset.any():
         return x
-    if isinstance(operation, Affine) and operation.matrices and not operation.bias.any() and x.unit.index is None:
-        return Value(unit_of(Affine(operation.matrices, offset), *x.unit.operands), x.shape)
+    if isinstance(operation, Affine) and operation.given and not operation.bias.any() and x.unit.index is None:
+        return Value(unit_of(Affine(operation.given, offset), *x.unit.operands), x.shape)
     return affine([(ONE, x)], offset, x.shape)
 
 
@@ -270,5 +283,6 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
 
 def labels(shape: Shape, axes: Sequence[int]) -> np.ndarray:
     """Number of the group of every entry when `axes` are summed over."""
+    spend(prod(shape))
     kept = [1 if k in axes else n for k, n in enumerate(shape)]
     return np.broadcast_to(np.arange(prod(kept)).reshape(kept), shape).reshape(-1)

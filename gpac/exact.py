@@ -85,11 +85,13 @@ def exact_array(values: Any) -> np.ndarray:
         return array
     if array.size and array.dtype.kind in "iub" and int(array.max()) <= 2**53 and int(array.min()) >= -(2**53):
         return array.astype(np.float64)
-    exact = np.empty(array.shape, dtype=object)
-    for index, value in np.ndenumerate(array):
-        exact[index] = to_exact(value)
-    doubles = all(isinstance(v, Fraction) and _is_double(v) for v in exact.flat)
-    return exact.astype(np.float64) if doubles else exact
+    entries = array.reshape(-1).tolist()
+    exact = {id(v): to_exact(v) for v in {id(v): v for v in entries}.values()}  # a bias of an image repeats few objects
+    doubles = all(isinstance(v, Fraction) and _is_double(v) for v in exact.values())
+    table = {k: float(v) for k, v in exact.items()} if doubles else exact
+    result = np.empty(array.shape, dtype=np.float64 if doubles else object)
+    result.reshape(-1)[:] = [table[id(v)] for v in entries]
+    return result
 
 
 def _array_of(values: Any) -> np.ndarray:

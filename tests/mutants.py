@@ -182,12 +182,12 @@ def mutants(kind, count, seed, folder):
             model = ModelProto()
             model.CopyFrom(models[draw.integers(len(models))])
             for _ in range(draw.integers(1, 4)):
-                _change_part(model, draw)
+                change_part(model, draw)
             yield model.SerializeToString()
             continue
         for _ in range(draw.integers(1, 5)):
             if kind != "onnx" and draw.integers(2):
-                _change_token(data, draw)
+                change_token(data, draw)
             else:
                 _change_bytes(data, draw, files)
         yield bytes(data) or b"x"
@@ -211,7 +211,7 @@ def _change_bytes(data, draw, files):
         del data[at:]
 
 
-def _change_token(data, draw):
+def change_token(data, draw):
     found = list(re.finditer(rb'-?[0-9.]+|"[^"]*"|[A-Za-z_]+|[\[\]{},:]', bytes(data)))
     if not found:
         return
@@ -225,7 +225,7 @@ def _change_token(data, draw):
         data[token.start() : token.end()] = TOKENS[draw.integers(len(TOKENS))]
 
 
-def _change_part(model, draw):
+def change_part(model, draw):
     """A size, a name, an operator or an attribute of a model."""
     graph, pick = model.graph, lambda items: items[draw.integers(len(items))]
     way, size = draw.integers(8), int(pick(SIZES))
@@ -262,15 +262,29 @@ def _change_part(model, draw):
         tensor.data_type = int(draw.integers(0, 25))
 
 
-def load_mutant(path, data):
-    """Load a file of these bytes; the seconds it took. Anything but the project's errors goes through."""
+def load_mutant(path, data, loader=None):
+    """Load a file of these bytes: seconds of the process, and bytes that it had more at its largest.
+
+    `loader` is `compile.load` by default. Anything but the project's errors goes through.
+    """
     path.write_bytes(data)
-    begin = time.process_time()
+    loader = loader or (lambda file: load(file, ARCHITECTURE if file.suffix == ".safetensors" else None))
+    before, begin = memory(reset=True), time.process_time()
     try:
-        load(path, ARCHITECTURE if path.suffix == ".safetensors" else None)
+        loader(path)
     except GpacError as error:
-        assert "\n" not in str(error), error
-    return time.process_time() - begin
+        assert "\n" not in str(error) and str(error).isprintable(), error
+    return time.process_time() - begin, memory() - before
+
+
+def memory(reset=False):
+    """The most bytes of memory this process has had; with `reset` what it has now, and the most is counted anew."""
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not status.exists():  # not Linux: counted from the start
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if reset:
+        clear.write_text("5")
+    return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) * 1024
 
 
 def main(count, seed, kinds):
@@ -280,28 +294,24 @@ def main(count, seed, kinds):
         raise TimeoutError("more than 20 s")
 
     signal.signal(signal.SIGALRM, too_long)
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # noqa: E731
     folder = Path(tempfile.mkdtemp())
     for kind in kinds:
-        slowest, begin, before = 0.0, time.time(), peak()
+        slowest, largest, begin = 0.0, 0, time.time()
         for k, data in enumerate(mutants(kind, count, seed, folder)):
             signal.alarm(20)
-            start = peak()
             try:
-                seconds = load_mutant(folder / f"m.{kind}", data)
+                seconds, more = load_mutant(folder / f"m.{kind}", data)
             except Exception as error:
-                seconds = 0.0
+                seconds, more = 0.0, 0
                 print(f"{kind} {k}: {type(error).__name__}: {str(error)[:300]}", flush=True)
                 (folder / f"bad{k}.{kind}").write_bytes(data)
-            slowest = max(slowest, seconds)
-            if seconds > 2 or peak() > start + 64:
-                print(f"{kind} {k}: {seconds:.2f} s, {peak() - start} MB more", folder / f"slow{k}.{kind}", flush=True)
+            slowest, largest = max(slowest, seconds), max(largest, more)
+            if seconds > 1 or more > 2**27:
+                print(f"{kind} {k}: {seconds:.2f} s, {more >> 20} MiB", folder / f"slow{k}.{kind}", flush=True)
                 (folder / f"slow{k}.{kind}").write_bytes(data)
         signal.alarm(0)
-        print(
-            f"{kind}: {count} files, slowest {slowest:.2f} s, {peak() - before} MB more, {time.time() - begin:.0f} s",
-            flush=True,
-        )
+        took = time.time() - begin
+        print(f"{kind}: {count} files, {slowest:.2f} s, {largest >> 20} MiB at most; all in {took:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from compile.activations import to_delta
 from compile.network import Network
+from gpac.allowance import allowed
 from gpac.errors import GpacError, LoadError
 
 SUFFIXES = (".onnx", ".yml", ".yaml", ".json", ".safetensors")
@@ -57,7 +58,8 @@ def load(
     delta = None if smooth is None else to_delta(smooth)
     try:
         _check_file(path)
-        return _read(path, architecture, fixed, delta)
+        with allowed(path.stat().st_size):
+            return _read(path, architecture, fixed, delta)
     except GpacError as error:
         raise type(error)(f"cannot read {path}: {_one_line(str(error))}") from None
     except OSError as error:

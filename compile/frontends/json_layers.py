@@ -16,7 +16,7 @@ from compile.build import concatenate, linear
 from compile.groups import Groups
 from compile.layers.attention import Projections
 from compile.operations import Affine, Maximum, Multiply, Softmax
-from compile.value import Value, constant, einsum, new_value
+from compile.value import LARGEST_VALUE, Value, constant, einsum, new_value
 from gpac.errors import LoadError, NumberError, ShapeError
 from gpac.exact import to_exact
 from gpac.export.text import shown
@@ -182,6 +182,8 @@ def _embedding(*, weight: Any, tokens: np.ndarray) -> Value:
     """Rows of `weight` (V, E) for fixed tokens: a constant."""
     if weight.ndim != 2 or not tokens.size or tokens.min() < 0 or tokens.max() >= len(weight):
         raise ShapeError(f"expected tokens from 0 to one below the {len(weight)} rows of a weight (V, E)")
+    if tokens.size * weight.shape[1] > LARGEST_VALUE:
+        raise ShapeError(f"{tokens.size} tokens of {weight.shape[1]} numbers are too many")
     return constant(weight[tokens])
 
 

@@ -17,6 +17,7 @@ from onnx import TensorProto
 from compile.frontends.onnx_shape import MOVES, move
 from compile.frontends.onnx_step import Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
+from gpac.allowance import FRACTION, spend
 from gpac.errors import LoadError
 from gpac.exact import exact_array, to_fractions, to_sympy
 
@@ -130,6 +131,7 @@ def _fractions(values: np.ndarray) -> np.ndarray:
     """Exact numbers, of which there must not be too many: each takes a microsecond."""
     if values.size > MOST_FRACTIONS:
         raise LoadError(f"exact arithmetic on more than {MOST_FRACTIONS} constants is not supported; fold them before")
+    spend(steps=FRACTION * values.size)
     return to_fractions(exact_array(values))
 
 

@@ -26,6 +26,7 @@ from compile.frontends.onnx_step import FLOATS, Compared, Operand, Step, check_s
 from compile.frontends.onnx_tensor import read_tensor, type_name
 from compile.network import Network
 from compile.value import Shape, Value, network_input
+from gpac.allowance import spend
 from gpac.errors import GpacError, LoadError, NumberError, ShapeError
 from gpac.exact import exact_array
 
@@ -251,6 +252,8 @@ def _follow(walk: _Walk, node: NodeProto) -> None:
         results = fold(step)
     results = results if isinstance(results, list) else [results]
     for output, result in zip(node.output, results, strict=False):
+        if isinstance(result, np.ndarray):
+            spend(result.size if result.dtype != object else 16 * result.size)
         if output and result is not None:
             (walk.constants if isinstance(result, np.ndarray) else walk.values)[output] = result
 
@@ -293,7 +296,11 @@ def _value(walk: _Walk, name: str, masks: bool) -> np.ndarray | None:
     if name not in walk.constants:
         raise LoadError(f"its input {name!r} is nothing that the file gives before it")
     value = walk.constants[name]
-    return value if isinstance(value, np.ndarray) else read_tensor(value, walk.folder, masks)
+    if isinstance(value, np.ndarray):
+        return value
+    array = read_tensor(value, walk.folder, masks)
+    spend(array.size)
+    return array
 
 
 def _constant(attributes: dict[str, Any], folder: Path) -> np.ndarray:

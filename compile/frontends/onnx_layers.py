@@ -181,6 +181,7 @@ def cumulative_sum(step: Step) -> Value:
     """CumSum: sums of all entries before along an axis."""
     x, axis = step.value(0), axis_of(int(step.constant(1).item()), len(step.shape))
     n = x.shape[axis]
+    check_size((n, n))
     matrix = np.tril(np.ones((n, n)), -1 if step.integer("exclusive", 0) else 0)
     if not matrix.any():
         raise LoadError("its sums are empty")

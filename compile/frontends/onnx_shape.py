@@ -15,7 +15,6 @@ import numpy as np
 from compile.build import gather, side_by_side
 from compile.frontends.onnx_step import FLOATS, LARGEST_CONSTANT, Operand, Step, axis_of, broadcast, check_size
 from compile.frontends.onnx_tensor import type_name
-from compile.value import Value
 from gpac.errors import LoadError
 
 Moved: TypeAlias = np.ndarray | list[np.ndarray]
@@ -33,10 +32,6 @@ def move(step: Step) -> Operand | list[Operand]:
     fill = float(step.constant(2)) if step.op == "Pad" and step.has(2) else step.number("value", 0.0)
     if isinstance(moved, list):
         return [gather(values, m, fill) for m in moved]
-    if len(values) == 1 and np.array_equal(moved.reshape(-1), np.arange(values[0].size)):
-        value = values[0]
-        assert isinstance(value, Value)
-        return value.reshape(*moved.shape)
     return gather(values, moved, fill)
 
 

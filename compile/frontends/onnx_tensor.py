@@ -13,6 +13,7 @@ import numpy as np
 from onnx import TensorProto
 
 from compile.frontends.onnx_file import Placed
+from gpac.allowance import earn
 from gpac.errors import LoadError, NumberError
 
 LARGEST_DATA = 2**31
@@ -136,6 +137,7 @@ def _external(tensor: TensorProto, kind: _Kind, count: int, folder: Path) -> np.
             f"the tensor {tensor.name!r} needs {count * itemsize} bytes from byte {start} of "
             f"{file.name!r}, which has {size} (declared length {length})"
         )
+    earn(file, size)
     return np.fromfile(file, dtype=kind.raw, count=count, offset=start)
 
 

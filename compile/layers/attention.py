@@ -18,12 +18,14 @@ from gpac.errors import NumberError, ShapeError
 from ..build import linear, placement
 from ..groups import Groups
 from ..operations import Softmax
-from ..value import Unit, Value, affine, einsum
+from ..value import LARGEST_VALUE, Unit, Value, affine, einsum
 from .normalization import layer_norm
 
 
 def causal(queries: int, keys: int) -> np.ndarray:
     """The mask (queries, keys) with which query i sees keys 0, ..., i."""
+    if queries * keys > LARGEST_VALUE:
+        raise ShapeError(f"a mask of {queries} queries and {keys} keys is too large")
     return np.tril(np.ones((queries, keys), dtype=bool))
 
 

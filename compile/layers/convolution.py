@@ -7,19 +7,21 @@ padding with zeros.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from gpac.errors import ShapeError
+from gpac.errors import NumberError, ShapeError
 from gpac.exact import exact_array
 
+from ..planned import Planned
 from ..value import LARGEST_VALUE, Value, affine
 
 Sizes = int | Sequence[int]
 LARGEST_MATRIX = 2**27
-"""Stored entries of one sparse matrix: 1.6 GB."""
+"""Stored entries of one sparse matrix: 1.6 GB once it is written out."""
 
 
 def conv(
@@ -35,7 +37,7 @@ def conv(
 
     `padding` is a number, one per axis, or a pair (before, after) per axis.
     """
-    weight = np.asarray(weight, dtype=np.float64)
+    weight = _finite(weight)
     rank = weight.ndim - 2
     _check(x, rank, weight.shape[1] * groups, weight.shape[0], groups)
     image, kernel = x.shape[1:], weight.shape[2:]
@@ -47,10 +49,8 @@ def conv(
     if min(out) < 1:
         raise ShapeError(f"a kernel of shape {kernel} does not fit into the image {image} with padding {pads}")
     _check_size(weight, out)
-    axes = [
-        _taps(m, k, s, d, p, n) for m, k, s, d, p, n in zip(out, kernel, stride, dilation, pads, image, strict=True)
-    ]
-    matrix = _matrix(weight, axes, image, out, groups)
+    axes = [Axis(*sizes) for sizes in zip(out, kernel, stride, dilation, pads, image, strict=True)]
+    matrix = _planned(weight, axes, image, out, groups, False)
     return affine([(matrix, x)], _bias(bias, weight.shape[0], out), (weight.shape[0], *out))
 
 
@@ -65,7 +65,7 @@ def conv_transpose(
     output_padding: Sizes = 0,
 ) -> Value:
     """The transpose of a convolution: x (C, *image), `weight` (C, K // groups, *kernel), to (K, *image')."""
-    weight = np.asarray(weight, dtype=np.float64)
+    weight = _finite(weight)
     rank = weight.ndim - 2
     _check(x, rank, weight.shape[0], weight.shape[0], groups)
     image, kernel, channels = x.shape[1:], weight.shape[2:], weight.shape[1] * groups
@@ -79,10 +79,8 @@ def conv_transpose(
         raise ShapeError(f"the padding {pads} leaves nothing of a transposed convolution of the image {image}")
     _check_size(weight, image)
     _check_size(np.empty((channels, 0)), out)
-    axes = [
-        _taps(n, k, s, d, p, m) for n, k, s, d, p, m in zip(image, kernel, stride, dilation, pads, out, strict=True)
-    ]
-    matrix = _matrix(weight, axes, out, image, groups).T.tocsr()
+    axes = [Axis(*sizes) for sizes in zip(image, kernel, stride, dilation, pads, out, strict=True)]
+    matrix = _planned(weight, axes, out, image, groups, True)
     return affine([(matrix, x)], _bias(bias, channels, out), (channels, *out))
 
 
@@ -93,14 +91,28 @@ def sizes(value: Sizes, rank: int) -> tuple[int, ...]:
         numbers *= rank
     if len(numbers) != rank:
         raise ShapeError(f"expected {rank} numbers, one per axis, got {numbers}")
-    return numbers
+    return _small(numbers)
+
+
+def _small(numbers: Any) -> tuple[int, ...]:
+    """Strides, paddings and the like, of which products must not overflow."""
+    if max(map(abs, numbers), default=0) >= 2**31:
+        raise ShapeError(f"expected strides, dilations, paddings and sizes below 2^31, got {tuple(numbers)}")
+    return tuple(int(n) for n in numbers)
 
 
 def pairs(padding: Any, rank: int) -> tuple[tuple[int, int], ...]:
     """(before, after) per axis."""
     if not isinstance(padding, (int, np.integer)) and len(padding) and not isinstance(padding[0], (int, np.integer)):
-        return tuple((int(a), int(b)) for a, b in padding)
+        return tuple((a, b) for a, b in map(_small, padding))
     return tuple((p, p) for p in sizes(padding, rank))
+
+
+def _finite(weight: Any) -> np.ndarray:
+    weight = np.asarray(weight, dtype=np.float64)
+    if not np.isfinite(weight).all():
+        raise NumberError(f"expected finite weights, got {weight[~np.isfinite(weight)][0]}")
+    return weight
 
 
 def _check(x: Value, rank: int, channels: int, grouped: int, groups: int) -> None:
@@ -117,20 +129,52 @@ def _check_size(weight: np.ndarray, out: tuple[int, ...]) -> None:
         raise ShapeError(f"a convolution of {count} places by a kernel of shape {weight.shape} is too large")
 
 
-def _taps(count: int, k: int, s: int, d: int, pad: tuple[int, int], n: int) -> tuple[int, Any, Any, Any]:
-    """Along one axis: size of the result, and for every (output, tap) inside the image its output, tap, place."""
-    o, tap = np.meshgrid(np.arange(count), np.arange(k), indexing="ij")
-    place = o * s - pad[0] + tap * d
-    inside = (place >= 0) & (place < n)
-    return count, o[inside], tap[inside], place[inside]
+@dataclass(frozen=True)
+class Axis:
+    """A convolution along one axis, from an image of `size` entries to `count` ones."""
+
+    count: int
+    kernel: int
+    stride: int
+    dilation: int
+    pad: tuple[int, int]
+    size: int
+
+    @property
+    def inside(self) -> int:
+        """How many pairs (output, tap) read an entry of the image."""
+        total = 0
+        for begin in range(-self.pad[0], self.kernel * self.dilation - self.pad[0], self.dilation):
+            first, last = max(0, -(begin // self.stride)), (self.size - 1 - begin) // self.stride
+            total += max(0, min(last, self.count - 1) - first + 1)
+        return total
+
+    def taps(self) -> tuple[Any, Any, Any]:
+        """Output, tap and place of each of these pairs."""
+        o, tap = np.meshgrid(np.arange(self.count), np.arange(self.kernel), indexing="ij")
+        place = o * self.stride - self.pad[0] + tap * self.dilation
+        inside = (place >= 0) & (place < self.size)
+        return o[inside], tap[inside], place[inside]
 
 
-def _matrix(weight: np.ndarray, axes: list, image: tuple[int, ...], out: tuple[int, ...], groups: int) -> Any:
+def _planned(
+    weight: np.ndarray, axes: list[Axis], image: tuple[int, ...], out: tuple[int, ...], groups: int, turned: bool
+) -> Planned:
+    """The matrix of a convolution, or its transpose, for when it is needed."""
+    rows, columns = weight.shape[:2]
+    shape = rows * prod(out), columns * groups * prod(image)
+    nnz = rows * columns * prod(axis.inside for axis in axes)
+    build = lambda: _matrix(weight, axes, image, out, groups)  # noqa: E731
+    return Planned(shape[::-1], nnz, lambda: build().T) if turned else Planned(shape, nnz, build)
+
+
+def _matrix(weight: np.ndarray, axes: list[Axis], image: tuple[int, ...], out: tuple[int, ...], groups: int) -> Any:
     """Sparse (K * prod(out), C * prod(image)), an entry per weight, output place and group."""
     from scipy.sparse import csr_matrix
 
     o, tap, place = (np.zeros(1, dtype=np.int64) for _ in range(3))
-    for n, m, k, (_, ao, at, ap) in zip(image, out, weight.shape[2:], axes, strict=True):
+    for n, m, k, axis in zip(image, out, weight.shape[2:], axes, strict=True):
+        ao, at, ap = axis.taps()
         o = (o[:, None] * m + ao).reshape(-1)
         tap = (tap[:, None] * k + at).reshape(-1)
         place = (place[:, None] * n + ap).reshape(-1)

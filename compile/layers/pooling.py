@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from gpac.allowance import spend
 from gpac.errors import ShapeError
 from gpac.exact import exact_array
 
+from ..planned import Planned
 from ..value import LARGEST_VALUE, Value, affine
 from .convolution import Sizes, pairs, sizes
 from .kinks import largest_in
@@ -67,6 +69,7 @@ def max_pool(
     axes = []
     for n, k, s, d, ends in zip(x.shape[1:], kernel, stride, dilation, pairs(padding, rank), strict=True):
         begins = _begins(n, d * (k - 1) + 1, s, ends, ceil)
+        spend(steps=k * len(begins))
         axes.append([[i for i in range(begin, begin + d * k, d) if 0 <= i < n] for begin in begins])
     return _largest(x, axes, delta)
 
@@ -80,6 +83,8 @@ def _largest(x: Value, axes: list[list[list[int]]], delta: Fraction) -> Value:
     if any(not window for windows in axes for window in windows):
         raise ShapeError("a window lies in the padding altogether: it has no largest entry")
     shape = (x.shape[0], *(len(windows) for windows in axes))
+    if x.shape[0] * prod(len(windows) * max(map(len, windows)) for windows in axes) > LARGEST_VALUE:
+        raise ShapeError(f"{prod(shape)} windows are too many or too large")
     places: Any = np.arange(x.shape[0]).reshape(-1, 1)  # (results, members)
     inside: Any = np.ones((x.shape[0], 1), dtype=bool)
     for windows, n in zip(axes, x.shape[1:], strict=True):
@@ -102,6 +107,7 @@ def _begins(n: int, span: int, stride: int, ends: tuple[int, int], ceil: bool) -
         raise ShapeError(f"{count} windows of {span} entries are too many")
     if count < 1:
         raise ShapeError(f"a window of {span} does not fit into {n} entries with padding {ends}")
+    spend(steps=count)
     return [o * stride - ends[0] for o in range(count)]
 
 
@@ -114,21 +120,27 @@ def _adaptive(x: Value, size: Sizes) -> list[list[range]]:
 
 def _means(x: Value, axes: Windows) -> Value:
     """Sums over products of windows, divided by products of counts."""
-    from scipy.sparse import csr_matrix, identity, kron
-
     entries = x.shape[0] * prod(sum(map(len, windows)) for windows, _ in axes)
     if entries > 4 * LARGEST_VALUE:
         raise ShapeError(f"windows with {entries} entries together are too many")
-    total: Any = identity(x.shape[0], format="csr")
+    shape = (x.shape[0], *(len(w) for w, _ in axes))
+    total = Planned((prod(shape), x.size), entries, lambda: _sums(x.shape, axes))
+    summed = affine([(total, x)], 0, shape)
     counts = np.ones(1, dtype=np.int64)
-    for (windows, sizes_of), n in zip(axes, x.shape[1:], strict=True):
+    for _, sizes_of in axes:
+        counts = (counts[:, None] * np.array(sizes_of)).reshape(-1)
+    different, where = np.unique(counts, return_inverse=True)
+    factors = exact_array([Fraction(1, n) for n in different.tolist()])
+    return summed * (factors[0] if len(factors) == 1 else factors[where].reshape(shape[1:]))
+
+
+def _sums(shape: Sequence[int], axes: Windows) -> Any:
+    """Sparse: the sums over products of windows of an image (C, ...)."""
+    from scipy.sparse import csr_matrix, identity, kron
+
+    total: Any = identity(shape[0], format="csr")
+    for (windows, _), n in zip(axes, shape[1:], strict=True):
         ends = np.cumsum([0, *map(len, windows)])
         columns = np.concatenate([np.asarray(w, dtype=np.int64) for w in windows])
         total = kron(total, csr_matrix((np.ones(ends[-1]), columns, ends), (len(windows), n)), format="csr")
-        counts = (counts[:, None] * np.array(sizes_of)).reshape(-1)
-    summed = affine([(total, x)], 0, (x.shape[0], *(len(w) for w, _ in axes)))
-    if (counts == counts[0]).all():
-        return summed * Fraction(1, int(counts[0]))
-    parts = {n: Fraction(1, n) for n in set(counts.tolist())}
-    factors = np.array([parts[n] for n in counts.tolist()], dtype=object)
-    return summed * exact_array(factors).reshape(summed.shape[1:])
+    return total

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, lcm
+from math import ceil, floor, lcm, prod
 from typing import Any
 
 import numpy as np
 
+from gpac.allowance import spend
 from gpac.errors import NumberError, ShapeError
 
+from ..planned import Planned
 from ..value import Value, affine
+from .convolution import LARGEST_MATRIX
 
 LARGEST_AXIS = 2**14
+TAP = 16
+"""Steps of one place of the result."""
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners", "half_pixel_symmetric")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -45,18 +50,29 @@ class Sampling:
 
 def resize(x: Value, sizes: Sequence[int], scales: Sequence[Any], sampling: Sampling) -> Value:
     """x with its axes resized to `sizes`; `scales` (exact) say where the entries of the result lie."""
-    from scipy.sparse import identity, kron
-
     if len(sizes) != x.ndim or min(sizes) < 1:
         raise ShapeError(f"expected {x.ndim} sizes of at least 1, got {tuple(sizes)}")
-    total: Any = identity(1, format="csr")
-    divisor = 1
+    along = []
     for n, m, scale in zip(x.shape, sizes, scales, strict=True):
-        matrix, q = (identity(n, format="csr"), 1) if n == m and scale == 1 else _along(n, m, Fraction(scale), sampling)
-        total, divisor = kron(total, matrix, format="csr"), divisor * q
-    if total.nnz and np.abs(total.data).max() >= 2**53:
+        along.append(None if n == m and scale == 1 else _along(n, m, Fraction(scale), sampling))
+    found = [a for a in along if a is not None]
+    if prod(int(np.abs(matrix.data).max()) for matrix, _ in found) >= 2**53:
         raise NumberError("expected scales that are simple fractions, such as 2 or 1/3")
-    return affine([(total, x)], 0, tuple(sizes)) * Fraction(1, divisor)
+    nnz = prod(n if a is None else a[0].nnz for n, a in zip(x.shape, along, strict=True))
+    if nnz > LARGEST_MATRIX:
+        raise ShapeError(f"a resize that reads {nnz} entries is too large")
+    total = Planned((prod(sizes), x.size), nnz, lambda: _together(x.shape, along))
+    return affine([(total, x)], 0, tuple(sizes)) * Fraction(1, prod(q for _, q in found))
+
+
+def _together(shape: Sequence[int], along: Sequence[Any]) -> Any:
+    """Sparse: the matrices of all axes as one; None is an axis that stays."""
+    from scipy.sparse import identity, kron
+
+    total: Any = identity(1, format="csr")
+    for n, found in zip(shape, along, strict=True):
+        total = kron(total, identity(n, format="csr") if found is None else found[0], format="csr")
+    return total
 
 
 def _along(n: int, m: int, scale: Fraction, sampling: Sampling) -> tuple[Any, int]:
@@ -65,6 +81,7 @@ def _along(n: int, m: int, scale: Fraction, sampling: Sampling) -> tuple[Any, in
 
     if m > LARGEST_AXIS:
         raise ShapeError(f"expected an axis resized to at most {LARGEST_AXIS} entries, got {m}")
+    spend(steps=TAP * m)
     weights: dict[tuple[int, int], Fraction] = {}
     for i in range(m):
         for place, weight in _taps(_position(i, n, m, scale, sampling.coordinates), sampling):

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..allowance import spend
 from ..errors import LoadError
 from ..exact import exact_array
 from ..repeated import Repeated
@@ -35,6 +36,8 @@ SHARED = 32
 """Arrays of more numbers stand in a table, once."""
 MOST_ENTRIES = 2**26
 MOST_AXES = 8
+TEXT = 32
+"""Numbers of eight bytes that a text becomes."""
 KINDS = {"float32": "<f4", "float64": "<f8", "int32": "<i4"}
 
 
@@ -81,8 +84,10 @@ def read_array(data: Json) -> np.ndarray:
         if array.dtype.kind not in "fiu":
             raise LoadError(f"expected numbers, got {shown(data)}")
         return exact_array(data if array.dtype.kind == "f" else array)
+    texts = {v: read_number(v) for v in {v for v in array.flat if isinstance(v, str)}}
+    spend(TEXT * len(texts))
     flat = np.empty(array.size, dtype=object)
-    flat[:] = [read_number(v) for v in array.flat]
+    flat[:] = [texts[v] if isinstance(v, str) else read_number(v) for v in array.flat]
     return exact_array(flat.reshape(array.shape))
 
 

@@ -14,12 +14,15 @@ import re
 from fractions import Fraction
 from typing import Any
 
+from ..allowance import spend
 from ..errors import GpacError, LoadError
 from ..exact import FUNCTIONS, to_exact, to_text
 from .text import Json, shown
 
 LONGEST_TEXT = 2000
 """Letters of an expression."""
+EXPRESSION = 512
+"""Steps (`gpac.allowance`) in which the text of an irrational number is read."""
 DEEPEST = 50
 _OPERATIONS = ("Add", "Mul", "Pow")
 _CONSTANTS = ("pi", "E", "EulerGamma")
@@ -138,6 +141,7 @@ def _parsed(text: str) -> Any:
     """A sympy expression from a text such as "sqrt(2)/2"."""
     if len(text) > LONGEST_TEXT:
         raise LoadError(f"expected an exact number of at most {LONGEST_TEXT} letters, got {len(text)}")
+    spend(steps=EXPRESSION)
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):

@@ -1,5 +1,6 @@
 """Numbers enter exactly or not at all."""
 
+import time
 from decimal import Decimal
 from fractions import Fraction
 
@@ -173,3 +174,13 @@ def test_the_ball_of_a_third_contains_a_third():
 def test_a_function_without_balls_is_named():
     with pytest.raises(NumberError, match="besselj"):
         to_arb(sympy.besselj(0, 1))
+
+
+def test_an_irrational_number_in_many_places_is_looked_at_once():
+    root, third = sympy.sqrt(2) / 2, Fraction(1, 3)
+    entries = np.repeat(np.array([root, third], dtype=object), 2**17).reshape(2, -1)
+    begin = time.process_time()
+    exact = exact_array(entries)
+    assert time.process_time() - begin < 1  # one by one it takes ten seconds
+    assert exact.shape == entries.shape and exact.dtype == object
+    assert exact[0, -1] is root and exact[1, 0] is third
