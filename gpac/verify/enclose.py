@@ -11,6 +11,7 @@ import flint
 from ..circuit import Circuit
 from ..exact import to_arb
 from .affine import Affine, Rows, Symbols, whole
+from .alike import Orbit, families
 from .balls import BallSeries, Values, groups
 from .invariants import Watch
 from .matrix import Ball
@@ -39,6 +40,16 @@ def run(
     parts = groups(series)
     steps, order = 0, best_order(flint.ctx.prec)
     ends: Ends | None = None
+    done: set[int] = set()
+    for family in [] if affine.depends else families(series, parts, state):
+        orbit = Orbit(series, family)
+        orbit.run(state, end, order, limits, watch)
+        steps += orbit.steps
+        for found in orbit.reached.values():
+            for (w, i), ball in found.items():
+                final[w][i] = near[w][i] = ball
+        done |= {id(family.parts[n]) for n in orbit.reached}
+    parts = [group for group in parts if id(group) not in done]
     for number, group in enumerate(parts):
         part = Part(series, group, order, limits, affine.rows, rows, watch)
         outcome = part.go(final, near, rows, end)

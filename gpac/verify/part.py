@@ -7,6 +7,7 @@ is carried beside it in low precision: `spread`, with the first-order dependence
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import frexp, inf, log2
 from typing import Any
@@ -32,6 +33,7 @@ from .pole import time_to_pole
 from .proof import to_fraction
 from .slopes import Key, Step
 from .spread import spread
+from .stretch import Stretch
 from .tail import tail
 
 MOST_IN_MATRIX = 256
@@ -79,6 +81,7 @@ class Part:
         self.centre = {w: _middles(balls) for w, balls in self.still.items()}
         self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
         self.watch = watch.of(self.keys)
+        self.seen: Callable[[Stretch], None] | None = None
         self.distances: Distances | None = None
         self.anywhere: list[Ball] = []
         self.growth: list[dict[int, Ball]] = []
@@ -255,6 +258,7 @@ class Part:
         lost = [ends[key].rad() for key in self.keys]
         if before.sharp() and self.sharp:
             self.distances = start(before.symbols, lost + before.rest[len(lost) :])
+            self._show(c, rest, [flint.arb(0)] * len(lost), t, step, unit)
             return ends
         if not self.framed and len(self.keys) <= MOST_FRAMED and self._grown(state):
             self.framed, before = True, reframed(before, len(self.keys))
@@ -268,8 +272,17 @@ class Part:
         if found is None:
             return None
         self.distances, self.anywhere, self.growth, self.length = found.after, found.anywhere, found.growth, step
+        self._show(c, rest, found.anywhere, t, step, unit)
         radii = zip(self.keys, found.after.bound, strict=False)
         return {key: ends[key].mid() + flint.arb(0, radius) for key, radius in radii}
+
+    def _show(
+        self, c: Values, rest: dict[Wire, list[Ball]], far: list[Ball], t: Fraction, step: Ball, unit: Fraction
+    ) -> None:
+        """Hand a proven step to whoever looks on; `far` bounds the distances all along it."""
+        if self.seen is not None:
+            beside = {(w, i): (rest[w][i] + d).upper() for (w, i), d in zip(self.keys, far, strict=False)}
+            self.seen(Stretch(t, step, unit, {(w, i): c[w][i] for w, i in self.keys}, beside))
 
     def _grown(self, state: Values) -> bool:
         """Whether the bounds are far above the rounding level."""
