@@ -1,92 +1,23 @@
-"""Step a circuit through time: Taylor polynomial in balls, the rigorous tail, and the spread of what is uncertain.
-
-A centre without width is followed by Taylor polynomials; how far any other solution in question can be from it
-is carried beside it in low precision: `spread`, with the first-order dependence on the inputs (`affine`), and
-`cascade` for parts with very many states.
-"""
+"""Enclose the outputs of a circuit: part after part of it, each with its own steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from fractions import Fraction
-from math import frexp, inf, log2
 from typing import Any
 
 import flint
 
 from ..circuit import Circuit
 from ..exact import to_arb
-from ..precision import working_precision
-from ..wire import Integral, Wire, describe
 from .affine import Affine, Rows, Symbols, whole
-from .balls import BallSeries, Group, Values, groups, still_entries
-from .basis import Basis
-from .cascade import spread_in_layers
-from .defect import Misses, misses
-from .distances import MOST_FRAMED, Distances, reframed, size_of, start
-from .fixed import expand_fixed
+from .alike import Orbit, families
+from .balls import BallSeries, Values, groups
 from .invariants import Watch
 from .matrix import Ball
-from .models import model
-from .order import SCOUT_BITS, SCOUT_ORDER, best_order, in_fixed_point
-from .pole import time_to_pole
-from .proof import to_fraction
-from .slopes import Key, Step
-from .spread import spread
-from .tail import tail
-
-MOST_IN_MATRIX = 256
-"""States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""
-PATIENCE = 2**8
-"""How far above the rounding level bounds may grow before they get a frame."""
-DEGREE = 8
-"""Degree in time to which slopes are followed."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a run gives up: steps of one part, and the widest useful ball (as a power of two)."""
-
-    max_steps: int = 20_000
-    widest: int = -4
-    stop: Callable[[], bool] = field(default=lambda: False)
-
-
-@dataclass(frozen=True)
-class Reached:
-    """Balls of all outputs at the end, and their rows of symbols (`affine`); `hulls` contain both."""
-
-    outputs: dict[str, list[Ball]]
-    rows: dict[str, list[Symbols]]
-    hulls: dict[str, list[Ball]]
-    steps: int
-    order: int
-
-
-@dataclass(frozen=True)
-class Stuck:
-    """A run that did not get to the end: why, when, and the state there."""
-
-    reason: str
-    t: Fraction
-    wide: bool
-    steps: int
-    order: int
-
-
-@dataclass(frozen=True)
-class Ends:
-    """The solution ends between `low` and `high` (dyadic numbers), before the time asked for."""
-
-    low: Fraction
-    high: Fraction
-    tight: bool
-    steps: int
-    order: int
-
-
-END = object()
+from .order import best_order
+from .outcome import Ends, Limits, Reached, Stuck
+from .part import Part, at
 
 
 def run(
@@ -104,13 +35,23 @@ def run(
     if any(not b.is_finite() for balls in state.values() for b in balls):
         return Stuck("a start value is not finite at this precision", Fraction(0), True, 0, 0)
     final: Values = {w: list(balls) for w, balls in state.items()}
-    near: Values = {w: [whole(b, _at(rows, w, i)) for i, b in enumerate(balls)] for w, balls in state.items()}
+    near: Values = {w: [whole(b, at(rows, w, i)) for i, b in enumerate(balls)] for w, balls in state.items()}
     watch = Watch(series, affine.rows)
     parts = groups(series)
     steps, order = 0, best_order(flint.ctx.prec)
     ends: Ends | None = None
+    done: set[int] = set()
+    for family in [] if affine.depends else families(series, parts, state):
+        orbit = Orbit(series, family)
+        orbit.run(state, end, order, limits, watch)
+        steps += orbit.steps
+        for found in orbit.reached.values():
+            for (w, i), ball in found.items():
+                final[w][i] = near[w][i] = ball
+        done |= {id(family.parts[n]) for n in orbit.reached}
+    parts = [group for group in parts if id(group) not in done]
     for number, group in enumerate(parts):
-        part = _Part(series, group, order, limits, affine.rows, rows, watch)
+        part = Part(series, group, order, limits, affine.rows, rows, watch)
         outcome = part.go(final, near, rows, end)
         steps += part.steps
         if isinstance(outcome, Stuck):
@@ -136,329 +77,3 @@ def _reached(affine: Affine, final: Values, near: Values, rows: Rows, end: Any, 
         for name, w in circuit.outputs.items():
             hulls[name] = [a.intersection(b) for a, b in zip(hulls[name], plain[circuit.source(w)], strict=True)]
     return Reached(outputs, symbols, hulls, steps, order)
-
-
-def _at(rows: Rows, w: Wire, i: int) -> Symbols:
-    return rows[w][i] if w in rows else None
-
-
-class _Part:
-    """One part of the system, which runs by itself with its own steps."""
-
-    def __init__(
-        self,
-        series: BallSeries,
-        group: Group,
-        order: int,
-        limits: Limits,
-        still_rows: Rows,
-        start_rows: Rows,
-        watch: Watch,
-    ) -> None:
-        self.series, self.group, self.order, self.limits = series, group, order, limits
-        self.integrals: dict[Wire, list[int]] = {w: entries for w, entries in group.items() if isinstance(w, Integral)}
-        self.keys = [(w, i) for w, entries in self.integrals.items() for i in entries]
-        self.in_matrix = len(self.keys) <= MOST_IN_MATRIX
-        self.still = still_entries(series, group)
-        self.moved = [
-            (w, i)
-            for w, balls in self.still.items()
-            for i, b in enumerate(balls)
-            if b is not None and _at(still_rows, w, i) is not None
-        ]
-        self.basis = Basis(
-            [_at(start_rows, w, i) for w, i in self.keys] + [_at(still_rows, w, i) for w, i in self.moved]
-        )
-        if not self.in_matrix:
-            for w, i in self.moved:
-                self.still[w][i] = whole(self.still[w][i], still_rows[w][i])
-        self.centre = {w: _middles(balls) for w, balls in self.still.items()}
-        self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
-        self.watch = watch.of(self.keys)
-        self.distances: Distances | None = None
-        self.anywhere: list[Ball] = []
-        self.growth: list[dict[int, Ball]] = []
-        self.length = flint.arb(1)
-        self.framed = False
-        self.steps = 0
-        self.failed = "the Taylor remainder could not be bounded"
-
-    def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
-        """Advance the part's entries from 0 to `end`; None when it got there."""
-        if self.in_matrix:
-            self._begin(state)
-        outcome = self._go(near, end)
-        if outcome is None:
-            self._finish(state, near, rows)
-        return outcome
-
-    def _begin(self, state: Values) -> None:
-        """Distances at the start: rows of symbols, and the radii of the balls beside them."""
-        balls = [state[w][i] for w, i in self.keys] + [self.still[w][i] for w, i in self.moved]
-        self.distances = start(self.basis.rows, [b.rad() for b in balls])
-        if self.basis.count:
-            self.framed, self.distances = True, reframed(self.distances, len(self.keys))
-
-    def _finish(self, state: Values, near: Values, rows: Rows) -> None:
-        """Write the entries at the end: balls beside the rows."""
-        for n, (w, i) in enumerate(self.keys):
-            state[w][i] = near[w][i]
-            row: Symbols = None
-            if self.distances is not None and self.basis.count:
-                beside = size_of(self.distances.frame[n]) + self.distances.rest[n]
-                row, lost = self.basis.back(self.distances.symbols[n])
-                state[w][i] = near[w][i].mid() + flint.arb(0, beside + lost)
-            if w in rows:
-                rows[w][i] = row
-
-    def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
-        t, found = Fraction(0), None
-        large = 2**14 * max(1.0, self._size(state))
-        endless = 2**36 * large
-        while True:
-            if self.steps >= self.limits.max_steps:
-                return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
-            if self.limits.stop():
-                return found or self._stuck("the time allowed was used up", t, wide=False)
-            if len(self.keys) == 1 and self.steps < 3:  # early, while the balls are narrow
-                found = self._pole(state, t, end)
-                if found:
-                    return found
-            moved = self._step(state, t, to_arb(end) - to_arb(t))
-            if moved is None:
-                reason = f"no step could be proven, however short: {self.failed}"
-                return found or self._stuck(reason + self._blame(state), t, wide=True)
-            self.steps += 1
-            if self._widest(state) > self.limits.widest:
-                return found or self._stuck("the balls became too wide" + self._blame(state), t, wide=True)
-            self.watch.check(state, to_arb(end if moved is END else t + moved))
-            if moved is END:
-                return None
-            t += moved
-            if self._size(state) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
-                large *= 2**14
-                found = self._pole(state, t, end) or found
-                if found and found.tight:
-                    return found
-            if self._size(state) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
-                reason = "the solution seems to leave every bounded set soon after, which could not be proven"
-                return found or self._stuck(reason, t, wide=False)
-
-    def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
-        """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
-        pole = time_to_pole(self.series, self.integrals, state)
-        if pole is None:
-            return None
-        low, high = to_fraction((to_arb(t) + pole).lower()), to_fraction((to_arb(t) + pole).upper())
-        if not to_arb(high) < to_arb(end):
-            return None
-        alone = len(self.keys) == 1  # else another entry may end before
-        return Ends(low if alone else t, high, alone, self.steps, self.order)
-
-    def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
-        """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.
-
-        A step that cannot be proven is halved, or shortened as far as its tail asks for.
-        """
-        start: Values = {w: [None] * w.size for w in self.integrals}
-        for w, i in self.keys:
-            start[w][i] = state[w][i].mid()
-        if not self.in_matrix:
-            return self._wide_step(start, state, t, left)
-        c, errors, unit = self._expand(start, t, left)
-        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order)) * unit
-        if errors is not None:
-            h = min(h, unit)  # as far as the errors are bounded
-        step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
-        for tries in range(40):
-            if not h > 0:
-                return None
-            rest = tail(self.series, c, step / to_arb(unit), self.order, self.group, errors)
-            excess = inf if rest is None else self._excess(rest, state)
-            if rest is not None and excess <= 0:
-                new = self._spread(c, rest, state, t, step, unit)
-                if new is not None:
-                    for (w, i), ball in new.items():
-                        state[w][i] = ball
-                    return moved
-                self.failed = "no tube could be found that holds all solutions"
-            moved = h = self._shorter(step, excess)
-            if errors is not None and tries % 4 == 3:  # the unit was misjudged: errors count over all of it
-                moved = h = h / 2
-                c, errors, unit = self._expand(start, t, left, h)
-            step = to_arb(h)
-        return None
-
-    def _wide_step(self, start: Values, state: Values, t: Fraction, left: Ball) -> Any:
-        """A step of a part with very many states: polynomials, by how much they miss, and what that grows to."""
-        radii: Values = {}
-        c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre, radii)
-        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order))
-        step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
-        for _ in range(40):
-            if not h > 0:
-                return None
-            missed = misses(self.series, c, radii, step, self.order, self.group)
-            local: Values = {w: [None] * w.size for w in self.integrals}
-            for w, i in self.keys:
-                local[w][i] = missed[w, i][1] * step
-            excess = self._excess(local, state)
-            width = self._width_in_layers(c, missed, state, t, step) if excess <= 0 else None
-            if width is not None:
-                for w, i in self.keys:
-                    state[w][i] = _evaluate(c[w][i], step) + flint.arb(0, width[w, i])
-                return moved
-            moved = h = self._shorter(step, excess)
-            step = to_arb(h)
-        return None
-
-    def _width_in_layers(self, c: Values, missed: Misses, state: Values, t: Fraction, step: Ball) -> Any:
-        with working_precision(64):
-            whole = flint.arb(0).union(step)
-            path: Values = {w: [None] * w.size for w in self.integrals}
-            for w, i in self.keys:
-                path[w][i] = _evaluate(c[w][i], whole)
-            radii = {(w, i): state[w][i].rad() for w, i in self.keys}
-            return spread_in_layers(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii, missed)
-
-    def _shorter(self, step: Ball, excess: float) -> Fraction:
-        """Half of a step, or as much of it as makes a tail smaller by `excess` bits."""
-        factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
-        return _shortened(to_fraction(step.lower()), factor)
-
-    def _expand(
-        self, start: Values, t: Fraction, left: Ball, unit: Fraction | None = None
-    ) -> tuple[Values, Values | None, Fraction]:
-        """Coefficients in a unit of time, with bounds on errors outside of their balls if there are any.
-
-        At high orders in fixed point, in the unit given or in that of the step that a short expansion lets expect.
-        """
-        if in_fixed_point(flint.ctx.prec):
-            if unit is None:
-                with working_precision(SCOUT_BITS):
-                    scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
-                unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
-            if not to_arb(unit) < left:
-                unit = _shortened(to_fraction(left.upper()), 1 + 2.0**-16)  # a little more than what is left
-            found = unit and expand_fixed(self.series, start, t, self.order, self.group, self.centre, unit)
-            if found:
-                return found.c, found.errors, unit
-        return self.series.expand(start, to_arb(t), self.order, self.group, self.centre), None, Fraction(1)
-
-    def _spread(
-        self, c: Values, rest: dict[Wire, list[Ball]], state: Values, t: Fraction, step: Ball, unit: Fraction
-    ) -> dict[Key, Ball] | None:
-        """Balls that contain all solutions after the step, by entry; None if no bound is found."""
-        own = step / to_arb(unit)
-        ends = {(w, i): _evaluate(c[w][i], own) + flint.arb(0, rest[w][i]) for w, i in self.keys}
-        before = self.distances
-        if before is None:
-            return ends
-        lost = [ends[key].rad() for key in self.keys]
-        if before.sharp() and self.sharp:
-            self.distances = start(before.symbols, lost + before.rest[len(lost) :])
-            return ends
-        if not self.framed and len(self.keys) <= MOST_FRAMED and self._grown(state):
-            self.framed, before = True, reframed(before, len(self.keys))
-        degree = DEGREE if self.framed else 0
-        with working_precision(64):
-            path = {(w, i): model(c[w][i], own, rest[w][i], degree) for w, i in self.keys}
-            clock = model([to_arb(t), flint.arb(1)], step, flint.arb(0), degree)
-        columns = {key: n for n, key in enumerate([*self.keys, *self.moved])}
-        along = Step(self.series, self.group, self.still, path, clock, step, columns, degree)
-        found = spread(along, before, self.anywhere or [4 * b for b in before.bound], lost, self.framed)
-        if found is None:
-            return None
-        self.distances, self.anywhere, self.growth, self.length = found.after, found.anywhere, found.growth, step
-        radii = zip(self.keys, found.after.bound, strict=False)
-        return {key: ends[key].mid() + flint.arb(0, radius) for key, radius in radii}
-
-    def _grown(self, state: Values) -> bool:
-        """Whether the bounds are far above the rounding level."""
-        level = flint.arb(2) ** -flint.ctx.prec * PATIENCE * (1 + self._size(state))
-        return any(state[w][i].rad() > level for w, i in self.keys)
-
-    def _excess(self, rest: dict[Wire, list[Ball]], state: Values) -> float:
-        """How many bits the tail is too large: far above the rounding level."""
-        bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
-        sizes = [_log2_ball(rest[w][i]) for w, i in self.keys if not rest[w][i] <= bound]
-        level = _log2_ball(bound)
-        return max((size - level + 1 for size in sizes if size is not None and level is not None), default=0.0)
-
-    def _radius(self, c: Values, order: int) -> float:
-        """Estimated radius of convergence: the root test on the last third of the coefficients."""
-        scale = log2(max(1.0, self._size({w: [s and s[0] for s in c[w]] for w in self.integrals})))
-        smallest = float("inf")
-        for wire, entries in self.integrals.items():
-            for i in entries:
-                for k in range(-(-2 * order // 3), order + 1):
-                    size = _log2_ball(c[wire][i][k])
-                    if size is not None:
-                        smallest = min(smallest, (scale - size) / k)
-        return 2.0 ** min(smallest, 1000.0)
-
-    def _size(self, state: Values) -> float:
-        return max(float(state[w][i].abs_upper()) for w, entries in self.integrals.items() for i in entries)
-
-    def _widest(self, state: Values) -> float:
-        """Largest radius relative to max(1, largest state), as a power of two; inf where a ball is not finite."""
-        balls = [state[w][i] for w, entries in self.integrals.items() for i in entries]
-        if not all(b.is_finite() for b in balls):
-            return float("inf")
-        widths = [x for x in (_log2_ball(b.rad()) for b in balls) if x is not None]
-        size = max(x for x in (0, *(_log2_ball(b) for b in balls)) if x is not None)
-        return max(widths, default=float("-inf")) - size
-
-    def _blame(self, state: Values) -> str:
-        """Which entry is known worst, and which entry of the Jacobian did most of that in the last step."""
-        n = max(range(len(self.keys)), key=lambda k: _log2_ball(state[self.keys[k][0]][self.keys[k][1]].rad()) or -1e9)
-        text = f" ({_name(self.keys[n])} is known to +-{float(state[self.keys[n][0]][self.keys[n][1]].rad()):.2g}"
-        if not self.growth or self.distances is None:
-            return text + ")"
-        names = [*self.keys, *self.moved]
-        parts = {j: a * self.distances.bound[j] for j, a in self.growth[n].items() if j < len(names)}
-        if not parts:
-            return text + ")"
-        j = max(parts, key=lambda k: float(parts[k].abs_upper()))
-        slope = float(self.growth[n][j]) / float(self.length)
-        return text + f"; most of its growth comes through {_name(names[j])}, with a slope up to {slope:.3g})"
-
-    def _stuck(self, reason: str, t: Fraction, wide: bool) -> Stuck:
-        return Stuck(reason, t, wide, self.steps, self.order)
-
-
-def _name(key: Key) -> str:
-    wire, i = key
-    return describe(wire) + (f"[{i}]" if wire.size > 1 else "")
-
-
-def _shortened(h: Fraction, factor: float) -> Fraction:
-    """About factor * h, rounded down to 20 significant bits."""
-    part = h * Fraction(factor)
-    shift = part.denominator.bit_length() - part.numerator.bit_length() + 20
-    scale = Fraction(2) ** shift
-    return Fraction(int(part * scale)) / scale
-
-
-def _middles(balls: list[Any]) -> list[Any]:
-    return [None if b is None else b.mid() for b in balls]
-
-
-def _evaluate(coefficients: list[Ball], h: Ball) -> Ball:
-    value = coefficients[-1]
-    for c in reversed(coefficients[:-1]):
-        value = value * h + c
-    return value
-
-
-def _log2_ball(ball: Ball) -> float | None:
-    """log2 of the upper end of |ball|, or None for zero."""
-    man, exp = ball.abs_upper().man_exp()
-    bits = int(man).bit_length()
-    return bits + int(exp) if bits else None
-
-
-def _dyadic(value: float) -> Fraction:
-    """Rounded down to 20 significant bits, so that times stay short numbers."""
-    mantissa, exponent = frexp(value)
-    return Fraction(int(mantissa * 2**20)) * Fraction(2) ** (exponent - 20)

@@ -16,7 +16,9 @@ from ..exact import to_arb, to_exact
 from ..precision import working_precision
 from ..schedule import Schedule
 from .affine import Symbols, size
-from .enclose import Ends, Limits, Reached, Stuck, _log2_ball, run
+from .enclose import run
+from .outcome import Ends, Limits, Reached, Stuck
+from .part import log2_ball
 from .proof import Answer, Proof, Question, dyadic_to_mpf
 
 WIDEST_POINT, WIDEST_BOX = -4, -1
@@ -138,7 +140,7 @@ def _with_rising_precision(
     far: Any,
 ) -> Proof:
     """Run at more and more bits until the balls are narrow enough, or more bits make them no narrower."""
-    radii = [_log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if _is_box(v)]
+    radii = [log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if _is_box(v)]
     boxes, widest = bool(radii), max(radii, default=0.0)
     goal = digits * LOG2_10
     bits = ceil(goal) + 32 + 2 * (_phase_count(system) - 1)
@@ -288,7 +290,7 @@ def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
     for ball in balls:
         if not ball.is_finite():
             return float("inf")
-        size = _log2_ball(ball.rad())
+        size = log2_ball(ball.rad())
         if size is not None:
             missing = max(missing, size + goal)
     return missing

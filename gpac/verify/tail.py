@@ -33,18 +33,17 @@ from .order import block_length
 
 BITS = 64
 ROUNDS = 30
+ONE = flint.arb(1)
 
 
 @dataclass(frozen=True)
 class _Norms:
-    """Of one entry: |w|_k and k |w|_k summed over blocks k, their sums, and `above[m]` = sum over blocks k > m."""
+    """Of one entry: polynomials with |w|_k and k |w|_k summed over blocks k as coefficients, and their sums."""
 
-    sizes: list[Ball]
-    rates: list[Ball]
+    sizes: Any
+    rates: Any
     total: Ball
     total_rate: Ball
-    above: list[Ball]
-    rates_above: list[Ball]
     error: Ball
 
 
@@ -77,12 +76,9 @@ class Bound:
     def __init__(self, series: BallSeries, c: Values, h: Ball, order: int, group: Group, errors: Values | None) -> None:
         self.series, self.order, self.group = series, order, group
         self.block = block_length(order)
-        powers = [flint.arb(1)]
-        for _ in range(order):
-            powers.append((powers[-1] * h).upper())
         self.norms: dict[Wire, list[_Norms | None]] = {
             w: [
-                None if s is None else _norms(s, powers, self.block, errors[w][i] if errors else flint.arb(0))
+                None if s is None else _norms(s, h, self.block, errors[w][i] if errors else flint.arb(0))
                 for i, s in enumerate(c[w])
             ]
             for w in c
@@ -181,7 +177,7 @@ class Bound:
             u, v = (self.norms[side] for side in self.series.sides[wire])
             for i in self.group[wire]:
                 nu, nv = _entry(u, i), _entry(v, i)
-                out[i] = self._beyond(nv.rates, nu.above, nu.total) + self._missed(nu, nv)
+                out[i] = self._beyond(nv.rates, nu.sizes) + self._missed(nu, nv)
         elif isinstance(wire, Product):
             left, right = (self.norms[side] for side in self.series.sides[wire])
             active = set(self.group[wire])
@@ -189,47 +185,31 @@ class Bound:
                 if o in active:
                     nx, ny = left[i], right[j]
                     assert nx and ny
-                    terms = self._beyond(nx.rates, ny.above, ny.total)
-                    terms = terms + self._beyond(nx.sizes, ny.rates_above, ny.total_rate) + self._missed(nx, ny)
-                    out[o] = (out[o] + terms).upper()
+                    terms = self._beyond(nx.rates, ny.sizes) + self._beyond(nx.sizes, ny.rates)
+                    out[o] = (out[o] + terms + self._missed(nx, ny)).upper()
         return out
 
-    def _beyond(self, terms: list[Ball], above: list[Ball], total: Ball) -> Ball:
-        """Sum over i + j > order of terms[i] * b_j, given the sums of b above each block; blocks count as a whole."""
-        found = flint.arb(0)
-        last = (self.order + 2) // self.block - 2
-        for i, term in enumerate(terms):
-            m = last - i
-            if m < len(above):
-                found = found + term * (above[m] if m >= 0 else total)
-        return found.upper()
+    def _beyond(self, x: Any, y: Any) -> Ball:
+        """Sum over i + j > order of x_i y_j; of blocks the sum over all pairs that can reach so far."""
+        return (x * y).right_shift((self.order + 2) // self.block - 1)(ONE).upper()
 
     def _missed(self, x: _Norms, y: _Norms) -> Ball:
         """What errors of coefficients add to such sums."""
         return 2 * self.order * (x.error * y.total + x.total * y.error)
 
 
-def _norms(coefficients: list[Ball], powers: list[Ball], block: int, error: Ball) -> _Norms:
-    sizes = [(b.abs_upper() * p).upper() for b, p in zip(coefficients, powers, strict=False)]
-    rates = [(s * k).upper() for k, s in enumerate(sizes)]
-    last = len(sizes) - 1
+def _norms(coefficients: list[Ball], h: Ball, block: int, error: Ball) -> _Norms:
+    sizes = flint.arb_poly([c.abs_upper() for c in coefficients])(flint.arb_poly([0, h]))
+    rates = sizes.derivative().left_shift(1)
     if block > 1:
-        sizes = [_sum(sizes[k : k + block]) for k in range(0, len(sizes), block)]
-        rates = [_sum(rates[k : k + block]) for k in range(0, len(rates), block)]
-    above, rates_above = _sums_above(sizes), _sums_above(rates)
-    return _Norms(sizes, rates, _sum(sizes), (_sum(rates) + last * error).upper(), above, rates_above, error)
+        sizes, rates = _in_blocks(sizes, block), _in_blocks(rates, block)
+    last = len(coefficients) - 1
+    return _Norms(sizes, rates, sizes(ONE).upper(), (rates(ONE) + last * error).upper(), error)
 
 
-def _sum(terms: list[Ball]) -> Ball:
-    return sum(terms, flint.arb(0)).upper()
-
-
-def _sums_above(terms: list[Ball]) -> list[Ball]:
-    """Entry m: sum of the terms after position m."""
-    above = [flint.arb(0)]
-    for term in reversed(terms[1:]):
-        above.append((above[-1] + term).upper())
-    return above[::-1]
+def _in_blocks(x: Any, block: int) -> Any:
+    terms = x.coeffs()
+    return flint.arb_poly([sum(terms[k : k + block], flint.arb(0)) for k in range(0, len(terms), block)])
 
 
 def _wider(value: Ball) -> Ball:

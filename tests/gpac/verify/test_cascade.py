@@ -12,7 +12,7 @@ import sympy
 
 from compile import Network, Sigmoid, Tanh, dense, enclose_forward, homotopy
 from gpac import PIVP, Circuit, bilinear, inputs, integral, linear, product, prove, reference, wire
-from gpac.verify import Answer, enclose
+from gpac.verify import Answer, part
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -20,7 +20,7 @@ Y, Z, W = sympy.symbols("y z w")
 @pytest.fixture(autouse=True)
 def _in_layers(monkeypatch):
     """Carry every width layer by layer, however few states a part has."""
-    monkeypatch.setattr(enclose, "MOST_IN_MATRIX", 0)
+    monkeypatch.setattr(part, "MOST_IN_MATRIX", 0)
 
 
 def spread_of(system, t, box=None, start=None):
@@ -99,7 +99,7 @@ def test_networks_lose_hardly_more_bits_than_with_a_matrix_of_slopes(sizes, acti
     network, x = Network(sizes[0], nodes[:-1]), rng.normal(size=sizes[0])
     proof = prove(homotopy(network), inputs=x, digits=20)
     assert proof.digits >= 20 and proof.contains(enclose_forward(network, x, digits=60).mid)
-    monkeypatch.setattr(enclose, "MOST_IN_MATRIX", 256)
+    monkeypatch.setattr(part, "MOST_IN_MATRIX", 256)
     beside = prove(homotopy(network), inputs=x, digits=20)
     assert proof.bits <= beside.bits + 20
 
@@ -107,7 +107,7 @@ def test_networks_lose_hardly_more_bits_than_with_a_matrix_of_slopes(sizes, acti
 def test_a_part_of_more_states_than_a_matrix_serves(monkeypatch):
     """Two layers of 70 neurons: 280 states that hang together."""
     monkeypatch.undo()
-    assert enclose.MOST_IN_MATRIX == 256
+    assert part.MOST_IN_MATRIX == 256
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=shape) / 5 for shape in [(70, 3), (70, 70), (2, 70)]]
     network = Network(3, [node for w in weights for node in (dense(w), Tanh())][:-1])

@@ -17,7 +17,7 @@ from gpac import PIVP, Circuit, Phase, Schedule, inputs, integral, linear, produ
 from gpac import functions as fn
 from gpac.errors import InvariantError
 from gpac.program import Invariant, Program
-from gpac.verify import Answer, affine, distances, enclose, spread
+from gpac.verify import Answer, affine, distances, part, spread
 from gpac.wire import Start
 
 X, Y, Z = sympy.symbols("x y z")
@@ -265,11 +265,11 @@ def test_steps_that_are_too_long_are_safe_because_of_the_remainder(monkeypatch):
             y = 2 * mpmath.exp(-1)
             return inside(proof, [mpmath.exp(2 - y), y])
 
-    length = enclose._Part._radius
-    monkeypatch.setattr(enclose._Part, "_radius", lambda self, c, *order: 8 * length(self, c, *order))
+    length = part.Part._radius
+    monkeypatch.setattr(part.Part, "_radius", lambda self, c, *order: 8 * length(self, c, *order))
     assert proven()
-    right = enclose.tail
-    monkeypatch.setattr(enclose, "tail", lambda *x: {w: [flint.arb(0)] * w.size for w in x[4] if w in right(*x)})
+    right = part.tail
+    monkeypatch.setattr(part, "tail", lambda *x: {w: [flint.arb(0)] * w.size for w in x[4] if w in right(*x)})
     assert not proven()
 
 
@@ -304,7 +304,7 @@ def test_an_invariant_that_the_balls_exclude_is_an_error_of_its_own():
 
 
 def test_invariants_find_an_enclosure_that_is_wrong(monkeypatch):
-    right = enclose._evaluate
-    monkeypatch.setattr(enclose, "_evaluate", lambda c, h: right(c, h) + flint.arb(2) ** -60)
+    right = part.evaluate
+    monkeypatch.setattr(part, "evaluate", lambda c, h: right(c, h) + flint.arb(2) ** -60)
     with pytest.raises(InvariantError):
         prove(rotor(1), 20, digits=30)
