@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compile import Network, Sigmoid, Tanh, dense, enclose_forward, sequential
-from gpac import Circuit, inputs, integral, linear, product, prove, time, wire
+from gpac import Circuit, constant, inputs, integral, linear, product, prove, time, wire
 from gpac.precision import working_precision
 from gpac.verify import Answer, enclose
 from gpac.verify.alike import Orbit, families
@@ -88,6 +88,20 @@ def test_clocks_that_start_elsewhere_are_kept_apart():
     q = linear([(1, product(time(), a))], starts)
     proof = prove(Circuit({"y": integral(q, q, 0, name="y")}), 1, rates, digits=20)
     assert proof.contains([((r + b) ** 2 - b**2) / 2 for r, b in zip(rates, starts, strict=True)])
+
+
+def test_parts_with_two_clocks_are_kept_apart():
+    """y = ∫ (t - y) d(a t) reads t beside a t: y' = a (t - y) from 0 ends at 1 - (1 - exp(-a)) / a."""
+    rates = [0.5, 1.0, 2.0, 3.0, 4.0]
+    a, y = inputs("a", 5), wire("y", 5)
+    rate = linear([(-1, y), (np.ones((5, 1)), time())])
+    y.define(integral(rate, product(time(), a), 0, name="y"))
+    t = product(time(), constant([1.0] * 5))
+    z = wire("z", 5)
+    z.define(integral(linear([(-1, z), (1, t)]), product(time(), a), 0, name="z"))
+    right = exactly(lambda a: 1 - (1 - mpmath.exp(-a)) / a, rates)
+    assert prove(Circuit({"y": y}), 1, rates, digits=20).contains(right)
+    assert prove(Circuit({"z": z}), 1, rates, digits=20).contains(right)
 
 
 def test_a_family_takes_the_steps_of_its_fastest_part(monkeypatch):
