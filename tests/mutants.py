@@ -247,7 +247,11 @@ def change_part(model, draw):
         except (ValueError, TypeError):  # changed before
             return
         if array.size:
-            array.flat[draw.integers(array.size)] = min(size, 2**31 - 1) if array.dtype.kind == "f" else size
+            number = min(size, 2**31 - 1) if array.dtype.kind == "f" else size
+            try:
+                array.flat[draw.integers(array.size)] = number
+            except (ValueError, OverflowError):  # a type of few bits
+                return
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     elif way == 4 and graph.initializer and (dims := pick(graph.initializer).dims):
         dims[draw.integers(len(dims))] = size

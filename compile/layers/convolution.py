@@ -41,7 +41,7 @@ def conv(
     rank = weight.ndim - 2
     _check(x, rank, weight.shape[1] * groups, weight.shape[0], groups)
     image, kernel = x.shape[1:], weight.shape[2:]
-    stride, dilation, pads = sizes(stride, rank), sizes(dilation, rank), pairs(padding, rank)
+    stride, dilation, pads = _positive(stride, rank), _positive(dilation, rank), pairs(padding, rank)
     out = tuple(
         (n + p[0] + p[1] - d * (k - 1) - 1) // s + 1
         for n, k, s, d, p in zip(image, kernel, stride, dilation, pads, strict=True)
@@ -69,7 +69,7 @@ def conv_transpose(
     rank = weight.ndim - 2
     _check(x, rank, weight.shape[0], weight.shape[0], groups)
     image, kernel, channels = x.shape[1:], weight.shape[2:], weight.shape[1] * groups
-    stride, dilation, pads = sizes(stride, rank), sizes(dilation, rank), pairs(padding, rank)
+    stride, dilation, pads = _positive(stride, rank), _positive(dilation, rank), pairs(padding, rank)
     extra = sizes(output_padding, rank)
     out = tuple(
         (n - 1) * s - p[0] - p[1] + d * (k - 1) + e + 1
@@ -92,6 +92,14 @@ def sizes(value: Sizes, rank: int) -> tuple[int, ...]:
     if len(numbers) != rank:
         raise ShapeError(f"expected {rank} numbers, one per axis, got {numbers}")
     return _small(numbers)
+
+
+def _positive(value: Sizes, rank: int) -> tuple[int, ...]:
+    """One number of at least 1 per axis."""
+    numbers = sizes(value, rank)
+    if min(numbers, default=1) < 1:
+        raise ShapeError(f"expected strides and dilations of at least 1, got {numbers}")
+    return numbers
 
 
 def _small(numbers: Any) -> tuple[int, ...]:

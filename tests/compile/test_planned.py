@@ -67,6 +67,12 @@ def test_weights_that_are_not_finite_are_refused_at_once():
         conv(network_input((1, 4, 4)), np.full((1, 1, 2, 2), np.nan))
 
 
+@pytest.mark.parametrize(("stride", "dilation"), [(0, 1), (1, 0), (-1, 1)])
+def test_steps_that_stand_still_are_refused(stride, dilation):
+    with pytest.raises(ShapeError, match="at least 1"):
+        conv(network_input((1, 4, 4)), np.ones((1, 1, 2, 2)), None, stride, 0, dilation)
+
+
 def test_steps_whose_products_would_overflow_are_refused():
     with pytest.raises(ShapeError, match="below"):
         conv(network_input((1, 4, 4)), np.ones((1, 1, 2, 2)), None, 1, 0, 2**62)
