@@ -12,11 +12,15 @@ from .matrix import Ball
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run gives up: steps of one part, and the widest useful ball (as a power of two)."""
+    """When a run gives up: steps of one part, and the widest useful ball (as a power of two).
+
+    With a `goal`, balls are to be narrower than 2**-goal in the end: a part that loses bits too fast for that stops.
+    """
 
     max_steps: int = 20_000
     widest: int = -4
     stop: Callable[[], bool] = field(default=lambda: False)
+    goal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,14 @@ class Reached:
 
 @dataclass(frozen=True)
 class Stuck:
-    """A run that did not get to the end: why, when, and the state there."""
+    """A run that did not get to the end: why, when, and how many bits more it seems to need, if that is the reason."""
 
     reason: str
     t: Fraction
     wide: bool
     steps: int
     order: int
+    missing: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ MOST_IN_MATRIX = 256
 """States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""
 PATIENCE = 2**8
 """How far above the rounding level bounds may grow before they get a frame."""
+FEW = 32
+"""Steps in a quarter of the way from which the bits that it loses tell of the rest."""
 DEGREE = 8
 """Degree in time to which slopes are followed."""
 
@@ -88,6 +90,7 @@ class Part:
         self.length = flint.arb(1)
         self.framed = False
         self.steps = 0
+        self.paces: list[tuple[Fraction, float]] | None = []
         self.failed = "the Taylor remainder could not be bounded"
 
     def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
@@ -142,6 +145,9 @@ class Part:
             if moved is END:
                 return None
             t += moved
+            missing = self._missing(state, t, end)
+            if missing:
+                return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
             if self._size(state) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
                 large *= 2**14
                 found = self._pole(state, t, end) or found
@@ -340,8 +346,26 @@ class Part:
         slope = float(self.growth[n][j]) / float(self.length)
         return text + f"; most of its growth comes through {_name(names[j])}, with a slope up to {slope:.3g})"
 
-    def _stuck(self, reason: str, t: Fraction, wide: bool) -> Stuck:
-        return Stuck(reason, t, wide, self.steps, self.order)
+    def _missing(self, state: Values, t: Fraction, end: Any) -> float:
+        """Bits that will be missing at the end if they go on being lost as between an eighth and a quarter of the way.
+
+        At most as many as there are: what is lost on the way to a quiet end must not cost much.
+        """
+        goal, prec = self.limits.goal, int(flint.ctx.prec)
+        if goal is None or self.basis.count or self.paces is None or not 8 * t >= to_fraction(to_arb(end).lower()):
+            return 0.0
+        self.paces.append((t, self._widest(state) + prec))
+        if not 4 * t >= to_fraction(to_arb(end).lower()):
+            return 0.0
+        (begin, before), (_, lost), self.paces = self.paces[0], self.paces[-1], None
+        if self.steps < FEW or not t > begin:
+            return 0.0
+        rest = float((to_arb(end) - to_arb(t)).mid()) / float(t - begin)
+        missing = lost + max(0.0, lost - before) * rest + log2(max(1.0, self._size(state))) - (prec - goal)
+        return min(missing, float(prec)) if missing > 0 else 0.0
+
+    def _stuck(self, reason: str, t: Fraction, wide: bool, missing: float = 0.0) -> Stuck:
+        return Stuck(reason, t, wide, self.steps, self.order, missing)
 
 
 def _name(key: Key) -> str:

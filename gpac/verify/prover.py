@@ -107,6 +107,7 @@ def prove(
         max_steps=max_steps,
         widest=WIDEST_BOX if boxes else WIDEST_POINT,
         stop=lambda: deadline is not None and clock.monotonic() > deadline,
+        goal=None if boxes else digits * LOG2_10,
     )
     with working_precision(64):  # proofs take turns
         far = _distance_from_limit(runnable, given, end, digits)
@@ -159,6 +160,8 @@ def _with_rising_precision(
                 figures = (reached, bits, outcome.steps, outcome.order)
                 return Proof(Answer.PROVEN, balls, _names(system), "", None, *figures)
             bits = bits + (32 if boxes else ceil(missing) + 8) if missing < float("inf") else 2 * bits
+        elif outcome.missing:
+            bits += ceil(outcome.missing) + 8
         elif not outcome.wide or (boxes and bits > 4 * goal + 256):
             return _unknown(outcome, reached, bits)
         else:

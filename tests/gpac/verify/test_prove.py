@@ -12,13 +12,13 @@ import scipy.sparse
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import PROBLEMS
+from problems import PROBLEMS, problem
 
 import gpac
 from compile import Network, Sigmoid, Tanh, dense, enclose_forward, homotopy, relaxation, sequential
 from gpac import PIVP, Circuit, Phase, Schedule, bilinear, inputs, integral, linear, product, prove, reference, wire
 from gpac import functions as fn
-from gpac.verify import Answer
+from gpac.verify import Answer, outcome, prover
 
 Y, Z = sympy.symbols("y z")
 FAST = [p for p in PROBLEMS if p.name != "Lorenz"]  # t = 20 is for the engines; here it runs to t = 3
@@ -482,3 +482,21 @@ def test_a_schedule_that_ends_in_a_later_phase_counts_time_from_its_start():
     assert proof.answer is Answer.ENDS
     low, high = proof.end
     assert low <= 1 + mp(60).pi / 2 <= high
+
+
+def test_a_run_that_loses_bits_too_fast_stops_early_and_knows_how_many_more_it_needs(monkeypatch):
+    """Lorenz loses some 1.3 bits per unit of time: the first run must not go to the end to find that out."""
+    tries, run = [], prover._attempt
+
+    def attempt(*asked):
+        ended, last = run(*asked)
+        tries.append((ended, float(last), asked[-1]))
+        return ended, last
+
+    monkeypatch.setattr(prover, "_attempt", attempt)
+    lorenz = problem("Lorenz").system
+    proof = gpac.prove(lorenz, t=24, digits=15)
+    (first, stopped, bits), (last, end, more) = tries[:2]
+    assert first.missing > 0 and stopped < 8 and bits < 90
+    assert isinstance(last, outcome.Reached) and end == 24 and more < 120
+    assert proof.digits >= 15 and proof.contains(gpac.prove(lorenz, t=24, digits=30).mid)
