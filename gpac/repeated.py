@@ -66,6 +66,11 @@ class Repeated:
         """The stored entries."""
         return self.block.reshape(-1)
 
+    @property
+    def T(self) -> Repeated:
+        """The transposed matrix."""
+        return Repeated(self.block.T, self.count)
+
     def on_blocks(self, x: Array, axis: int) -> Array:
         """The product with the entries along an axis of x, the others side by side."""
         before, after = x.shape[:axis], x.shape[axis + 1 :]

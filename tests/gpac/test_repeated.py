@@ -93,3 +93,9 @@ def test_the_parts_above_and_below_zero_are_those_of_the_matrix_written_out():
     matrix = Repeated(np.array([[1.0, -2.0, 0.0], [-0.5, 3.0, -1.0]]), 3)
     assert_array_equal(matrix.maximum(0).toarray(), np.maximum(matrix.toarray(), 0))
     assert_array_equal(matrix.minimum(0).toarray(), np.minimum(matrix.toarray(), 0))
+
+
+def test_transposed_is_the_matrix_written_out_and_transposed():
+    matrix = Repeated(np.arange(6.0).reshape(2, 3), 4)
+    np.testing.assert_array_equal(matrix.T.toarray(), matrix.toarray().T)
+    np.testing.assert_array_equal(matrix.T @ np.eye(8), matrix.toarray().T)
