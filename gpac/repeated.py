@@ -92,6 +92,12 @@ class Repeated:
     def __rmul__(self, factor: float) -> Repeated:
         return Repeated(factor * self.block, self.count)
 
+    def multiply(self, other: Repeated) -> Repeated:
+        """Products entry by entry with a matrix of the same blocks."""
+        if not isinstance(other, Repeated) or (other.block.shape, other.count) != (self.block.shape, self.count):
+            raise ShapeError(f"expected blocks of shape {self.block.shape}, {self.count} times, got {other!r}")
+        return Repeated(self.block * other.block, self.count)
+
     def maximum(self, other: float) -> Repeated:
         """The larger of every entry and a number that is 0 or less."""
         return Repeated(np.maximum(self.block, other), self.count)

@@ -95,7 +95,10 @@ def test_the_parts_above_and_below_zero_are_those_of_the_matrix_written_out():
     assert_array_equal(matrix.minimum(0).toarray(), np.minimum(matrix.toarray(), 0))
 
 
-def test_transposed_is_the_matrix_written_out_and_transposed():
+def test_transposed_and_squared_it_is_the_matrix_written_out():
     matrix = Repeated(np.arange(6.0).reshape(2, 3), 4)
-    np.testing.assert_array_equal(matrix.T.toarray(), matrix.toarray().T)
-    np.testing.assert_array_equal(matrix.T @ np.eye(8), matrix.toarray().T)
+    assert_array_equal(matrix.T.toarray(), matrix.toarray().T)
+    assert_array_equal(matrix.T @ np.eye(8), matrix.toarray().T)
+    assert_array_equal(matrix.multiply(matrix).toarray(), matrix.toarray() ** 2)
+    with pytest.raises(ShapeError, match="blocks of shape"):
+        matrix.multiply(matrix.T)

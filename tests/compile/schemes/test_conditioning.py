@@ -14,6 +14,7 @@ from compile.build import as_network, linear
 from compile.schemes.conditioning import digits_lost, predicted_digits_lost
 from compile.schemes.paths import WAYS, sensitivities
 from compile.value import network_input
+from gpac.repeated import Repeated
 
 TOL = 2e-16
 """As small as can be asked: what is lost is the arithmetic's."""
@@ -51,6 +52,17 @@ def test_a_saturated_deep_network_loses_more_and_it_was_predicted():
     assert 2 < predicted < measured + 1
     assert measured < predicted + 1
     assert predicted_digits_lost(flat, x, "homotopy") < 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_layers_on_many_rows_are_told_without_writing_them_out(scheme):
+    rng = np.random.default_rng(2)
+    rows = network_input((4, 3))
+    hidden = linear(rows, rng.normal(size=(5, 3)), rng.normal(size=5)).apply("tanh")
+    network = as_network(linear(hidden, rng.normal(size=(2, 5))), "rows", (4, 3))
+    assert any(isinstance(m, Repeated) for n in network.nodes for m in getattr(n.operation, "matrices", ()))
+    measured, predicted = lost(network, rng.normal(size=(2, 12)), scheme)
+    assert measured <= predicted + 1
 
 
 @settings(max_examples=7, deadline=None)
