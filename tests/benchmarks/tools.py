@@ -66,7 +66,8 @@ class Worker:
 
     def __init__(self, tool: Tool, home: Path, core: int) -> None:
         path = os.pathsep.join([str(TESTS), str(TESTS.parent)] if tool.name == OURS else [str(TESTS)])
-        places = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "PYTHONPATH": path}
+        cache = str(home / ".cache")
+        places = {"HOME": str(home), "XDG_CACHE_HOME": cache, "GPAC_CACHE": cache, "PYTHONPATH": path}
         self.tool = tool
         self.process = subprocess.Popen(
             [tool.interpreter, "-m", "benchmarks.worker", tool.module],
