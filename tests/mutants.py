@@ -1,6 +1,6 @@
 """Damaged network files: seeded changes of good ones, in their bytes, their texts and their parts.
 
-`python tests/mutants.py COUNT SEED [KIND...]` loads so many of each kind and prints what took longest and needed most
+`PYTHONPATH=. python tests/mutants.py COUNT SEED [KIND...]` loads so many of each kind and prints what took longest and needed most
 memory.
 """
 

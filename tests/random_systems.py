@@ -1,6 +1,6 @@
 """Random polynomial systems by number, and what the prover says of them held against the reference at twice the digits.
 
-`python random_systems.py FIRST COUNT` (from `tests/`) judges many and prints what came of them.
+`PYTHONPATH=. python tests/random_systems.py FIRST COUNT` judges many and prints what came of them.
 """
 
 from __future__ import annotations

@@ -156,3 +156,15 @@ def _devices() -> int:
         return cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError:
         return 0
+
+
+@pytest.mark.parametrize("what", ["benchmarks", "benchmarks.gpu"])
+def test_the_commands_start_in_their_folder(what):
+    """Folders of tests are named as the packages; the packages must be found first."""
+    tests = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": ".."}
+    command = [sys.executable, "-m", what, "--help"]
+    done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "usage" in done.stdout, done.stderr
+    makefile = (tests.parent / "Makefile").read_text()
+    assert "cd tests && PYTHONPATH=.. " in makefile

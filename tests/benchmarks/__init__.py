@@ -1,7 +1,7 @@
 """How fast is this project next to the best existing tools, on the same jobs at the same achieved error?
 
-`make bench` runs it; `python -m benchmarks --help` (from `tests/`) says what can be asked. It is not part of
-the test suite: figures of time belong to a machine, and the peers live in virtual environments of their own.
+`make bench` runs it; `PYTHONPATH=.. python -m benchmarks --help` (from `tests/`) says what can be asked. It is not
+part of the test suite: figures of time belong to a machine, and the peers live in virtual environments of their own.
 
     jobs.py          what is computed, as arrays, and how large the error may be
     references.py    makes references.npz, the right answers of the jobs without a closed form

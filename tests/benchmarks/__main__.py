@@ -1,4 +1,4 @@
-"""`python -m benchmarks [job ...]`, run from `tests/`: this project against every peer that is installed."""
+"""This project against every peer that is installed: `PYTHONPATH=.. python -m benchmarks [job ...]` from `tests/`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The large jobs on a CUDA device: how near to its peak, and how far ahead of the processor and of the peers.
 
-    cd tests && python -m benchmarks.gpu [--small] [--write FILE]
+    cd tests && PYTHONPATH=.. python -m benchmarks.gpu [--small] [--write FILE]
 
 One process, one device, some minutes. J1 with 10^7 trajectories, J2 with 10^6, the MNIST network with 10^4
 images (noise on the 20 that are there). Multiply-adds are those of `count.py` times the steps taken; the peak is

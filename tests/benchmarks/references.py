@@ -2,7 +2,7 @@
 
 Made by `gpac.reference`: Taylor series in mpmath numbers of 160 bits, local errors about 2**-160; and the first
 64 starts of J1W. Agrees with heyoka in 128-bit arithmetic to 1e-32.
-Run from `tests/` as `python -m benchmarks.references`; takes some minutes.
+Run from `tests/` as `PYTHONPATH=.. python -m benchmarks.references`; takes some minutes.
 """
 
 from __future__ import annotations
