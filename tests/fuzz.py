@@ -2,8 +2,8 @@
 
 `PYTHONPATH=. python tests/fuzz.py KIND COUNT [SEED]` loads so many files of one kind ("onnx", "json", "yaml",
 "safetensors" or "program") and prints the longest time and the most memory. Any error but the project's ends the run
-and names the file; slow and large ones are named as well. Files that reach new lines are kept and damaged further, in their bytes
-by libFuzzer or in their parts as in `mutants.py`.
+and names the file; slow and large ones are named as well. Files that reach new lines are kept and damaged further, in
+their bytes by libFuzzer or in their parts as in `mutants.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Damaged network files: seeded changes of good ones, in their bytes, their texts and their parts.
 
-`PYTHONPATH=. python tests/mutants.py COUNT SEED [KIND...]` loads so many of each kind and prints what took longest and needed most
-memory.
+`PYTHONPATH=. python tests/mutants.py COUNT SEED [KIND...]` loads so many of each kind and prints what took
+longest and needed most memory.
 """
 
 from __future__ import annotations
