@@ -10,7 +10,7 @@ from compile import Network, Sigmoid, Softmax, Tanh, Verdict, dense, enclose_for
 from compile.groups import Groups
 from gpac import NumberError, ShapeError
 
-NETWORKS = Path("/work/shared/networks")
+NETWORKS = Path(__file__).parents[3] / "shared" / "networks"
 LARGER = Network(2, [dense([[1.0, 0.0], [0.0, 1.0]]), Tanh()])
 """The larger of two inputs has the label."""
 

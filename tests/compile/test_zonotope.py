@@ -25,7 +25,7 @@ from compile import (
 from compile.groups import Groups
 from gpac import NumberError, ShapeError
 
-NETWORKS = Path("/work/shared/networks")
+NETWORKS = Path(__file__).parents[3] / "shared" / "networks"
 
 
 def _random(seed: int) -> Network:
