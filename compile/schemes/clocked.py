@@ -26,18 +26,15 @@ from gpac.circuit import Circuit
 from gpac.errors import NumberError
 from gpac.exact import to_arb, to_exact, to_floats
 from gpac.precision import working_precision
-from gpac.program import Invariant, Program
-from gpac.wire import Wire, inputs, integral, linear, product, time, wire
+from gpac.program import Program
+from gpac.wire import Wire, integral, linear, product, time, wire
 
 from ..distance import stated
 from ..network import Network
-from ..operations import Affine, Multiply
 from .bound import BITS, ROUNDING, Ball, Spread, State
 from .gates import Gates, clock
-from .relaxation import base
+from .pursuit import pursued
 from .sequential import layers_of
-from .settings import Still
-from .units import activated, affine, check_argument, multiply
 
 MOST_ROUNDS = 1000
 LARGEST_RATE = 10**9
@@ -67,26 +64,13 @@ def clocked(network: Network, error: Any = Fraction(1, 10**9), reach: Any = 1, s
     gates = clock(max(layers), sharpness) if max(layers) else None
     limit = ClockedLimit(network, _rate(network, gates, goal, reach), gates, goal, reach)
     opening = gates.wires() if gates else []
-    values: list[Wire] = [inputs("x", network.size)]
-    invariants: list[Invariant] = []
-    count = 0
-    for number, node in enumerate(network.nodes, 1):
-        operands = [values[k] for k in node.inputs]
-        if isinstance(node.operation, Affine):
-            values.append(affine(node.operation, operands))
-        elif isinstance(node.operation, Multiply):
-            values.append(multiply(node.operation, *operands))
-        else:
-            check_argument(network, number, operands[0])
-            z = operands[0]
-            if node.operation.nonlinear:
-                count += 1
-                z = _gated(z, opening[layers[number] - 1], limit.rate, base(node.operation), f"z{count}")
-            value, kept = activated(network, number, z, Still(str(count)))
-            values.append(value)
-            invariants += kept
-    program = Program("clocked", "limit", limit=limit, invariants=tuple(invariants))
-    return Circuit({"y": values[-1]}, stated(program, network))
+
+    def gated(number: int, target: Wire, start: Any, name: str) -> Wire:
+        return _gated(target, opening[layers[number] - 1], limit.rate, start, name)
+
+    output, invariants = pursued(network, gated)
+    program = Program("clocked", "limit", limit=limit, invariants=invariants)
+    return Circuit({"y": output}, stated(program, network))
 
 
 def _gated(target: Wire, gate: Wire, rate: Fraction, start: Any, name: str) -> Wire:

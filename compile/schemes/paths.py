@@ -11,6 +11,7 @@ import numpy as np
 from ..activations import RULES
 from ..network import Network
 from ..operations import Activation, Affine, Maximum, Operation, Softmax
+from .pursuit import base
 
 Ways = list[np.ndarray]
 """For the input and every node its value at some times (K, size), first at the start, last at the end."""
@@ -61,8 +62,8 @@ def relaxation_ways(network: Network, x: np.ndarray) -> Ways:
         for number, (node, width) in enumerate(zip(network.nodes, network.widths[1:], strict=True), 1):
             operands = [values[k] for k in node.inputs]
             if node.operation.nonlinear:
-                target, base = operands[0], _base(node.operation)
-                z = arguments.setdefault(number, np.full_like(target, base))
+                target, begin = operands[0], float(base(node.operation))
+                z = arguments.setdefault(number, np.full_like(target, begin))
                 operands = [z]
                 arguments[number] = z + step * (target - z)
             values.append(np.broadcast_to(node.operation.arrays(*operands), (1, width)))
@@ -142,10 +143,6 @@ def _transposed(matrix: Any, out: np.ndarray) -> np.ndarray:
 
 def _raised(operation: Operation) -> bool:
     return isinstance(operation, Activation) and RULES[operation.name].nonnegative
-
-
-def _base(operation: Operation) -> float:
-    return float(RULES[operation.name].base(operation.parameter)) if isinstance(operation, Activation) else 0.0
 
 
 def _on(operation: Activation, z: Any, offset: Any) -> Any:

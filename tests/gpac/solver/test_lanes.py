@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +119,20 @@ def test_what_is_worked_out_for_a_circuit_is_used_again():
     )
     assert program.prepared["lanes"] is not kept
     assert_array_equal(solve(program, tol=1e-11, **given).outputs, first.outputs)
+
+
+def test_threads_that_share_a_circuit_get_what_they_get_alone():
+    """Also where they ask for different tolerances, and so take turns in what is kept with the circuit."""
+    program, X = homotopy(network(7)), np.random.default_rng(7).normal(size=(64, 3))
+
+    def outputs_at(tol: float) -> bytes:
+        return solve(program, inputs=X, tol=tol, backend="compiled", threads=1).outputs.tobytes()
+
+    tolerances = [1e-11, 1e-6] * 20
+    alone = {tol: outputs_at(tol) for tol in tolerances[:2]}
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(outputs_at, tolerances))
+    assert together == [alone[tol] for tol in tolerances]
 
 
 def test_slopes_of_tanh_cost_half_a_convolution():
