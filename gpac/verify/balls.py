@@ -260,3 +260,11 @@ def _links(wire: Wire, series: BallSeries) -> Iterable[tuple[int, Wire, int]]:
     elif isinstance(wire, Integral):
         for side in series.sides[wire]:
             yield from ((i, side, i if side.size > 1 else 0) for i in range(wire.size))
+
+
+def evaluate(coefficients: list[Ball], h: Ball) -> Ball:
+    """The polynomial's value at h, by Horner's scheme."""
+    value = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        value = value * h + c
+    return value

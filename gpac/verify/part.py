@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import frexp, inf, log2
+from math import inf
 from typing import Any
 
 import flint
@@ -18,17 +18,19 @@ from ..exact import to_arb
 from ..precision import working_precision
 from ..wire import Integral, Wire, describe
 from .affine import Rows, Symbols, whole
-from .balls import BallSeries, Group, Values, still_entries
+from .balls import BallSeries, Group, Values, evaluate, still_entries
 from .basis import Basis
 from .cascade import spread_in_layers
 from .defect import Misses, misses
 from .distances import MOST_FRAMED, Distances, reframed, size_of, start
 from .fixed import expand_fixed
 from .invariants import Watch
+from .magnitude import dyadic, largest, log2_ball, radius_of_convergence, shortened, widest
 from .matrix import Ball
 from .models import model
 from .order import SCOUT_BITS, SCOUT_ORDER, in_fixed_point
 from .outcome import Ends, Limits, Stuck
+from .pace import Pace
 from .pole import time_to_pole
 from .proof import to_fraction
 from .slopes import Key, Step
@@ -40,8 +42,6 @@ MOST_IN_MATRIX = 256
 """States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""
 PATIENCE = 2**8
 """How far above the rounding level bounds may grow before they get a frame."""
-FEW = 32
-"""Steps in a quarter of the way from which the bits that it loses tell of the rest."""
 DEGREE = 8
 """Degree in time to which slopes are followed."""
 
@@ -49,6 +49,7 @@ END = object()
 
 
 def at(rows: Rows, w: Wire, i: int) -> Symbols:
+    """The row of symbols of entry i of a wire; None if it has none."""
     return rows[w][i] if w in rows else None
 
 
@@ -90,7 +91,7 @@ class Part:
         self.length = flint.arb(1)
         self.framed = False
         self.steps = 0
-        self.paces: list[tuple[Fraction, float]] | None = []
+        self.pace = Pace(None if self.basis.count else limits.goal)
         self.failed = "the Taylor remainder could not be bounded"
 
     def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
@@ -123,7 +124,7 @@ class Part:
 
     def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
         t, found = Fraction(0), None
-        large = 2**14 * max(1.0, self._size(state))
+        large = 2**14 * max(1.0, largest(state, self.keys))
         endless = 2**36 * large
         while True:
             if self.steps >= self.limits.max_steps:
@@ -139,21 +140,21 @@ class Part:
                 reason = f"no step could be proven, however short: {self.failed}"
                 return found or self._stuck(reason + self._blame(state), t, wide=True)
             self.steps += 1
-            if self._widest(state) > self.limits.widest:
+            if widest(state, self.keys) > self.limits.widest:
                 return found or self._stuck("the balls became too wide" + self._blame(state), t, wide=True)
             self.watch.check(state, to_arb(end if moved is END else t + moved))
             if moved is END:
                 return None
             t += moved
-            missing = self._missing(state, t, end)
+            missing = self.pace.missing(widest(state, self.keys), largest(state, self.keys), t, end, self.steps)
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
-            if self._size(state) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
+            if largest(state, self.keys) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
                 large *= 2**14
                 found = self._pole(state, t, end) or found
                 if found and found.tight:
                     return found
-            if self._size(state) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
+            if largest(state, self.keys) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
                 reason = "the solution seems to leave every bounded set soon after, which could not be proven"
                 return found or self._stuck(reason, t, wide=False)
 
@@ -179,7 +180,7 @@ class Part:
         if not self.in_matrix:
             return self._wide_step(start, state, t, left)
         c, errors, unit = self._expand(start, t, left)
-        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order)) * unit
+        h = self._length(c, self.order) * unit
         if errors is not None:
             h = min(h, unit)  # as far as the errors are bounded
         step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
@@ -206,7 +207,7 @@ class Part:
         """A step of a part with very many states: polynomials, by how much they miss, and what that grows to."""
         radii: Values = {}
         c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre, radii)
-        h = _dyadic(self._radius(c, self.order) * 2.0 ** (-flint.ctx.prec / self.order))
+        h = self._length(c, self.order)
         step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
         for _ in range(40):
             if not h > 0:
@@ -237,7 +238,11 @@ class Part:
     def _shorter(self, step: Ball, excess: float) -> Fraction:
         """Half of a step, or as much of it as makes a tail smaller by `excess` bits."""
         factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 4) / self.order))
-        return _shortened(to_fraction(step.lower()), factor)
+        return shortened(to_fraction(step.lower()), factor)
+
+    def _length(self, c: Values, order: int) -> Fraction:
+        """A step, in the unit of the coefficients, whose tail should be near the rounding level."""
+        return dyadic(radius_of_convergence(c, self.keys, order) * 2.0 ** (-flint.ctx.prec / self.order))
 
     def _expand(
         self, start: Values, t: Fraction, left: Ball, unit: Fraction | None = None
@@ -250,9 +255,9 @@ class Part:
             if unit is None:
                 with working_precision(SCOUT_BITS):
                     scout = self.series.expand(start, to_arb(t), SCOUT_ORDER, self.group, self.centre)
-                unit = _dyadic(self._radius(scout, SCOUT_ORDER) * 2.0 ** (-flint.ctx.prec / self.order))
+                unit = self._length(scout, SCOUT_ORDER)
             if not to_arb(unit) < left:
-                unit = _shortened(to_fraction(left.upper()), 1 + 2.0**-16)  # a little more than what is left
+                unit = shortened(to_fraction(left.upper()), 1 + 2.0**-16)  # a little more than what is left
             found = unit and expand_fixed(self.series, start, t, self.order, self.group, self.centre, unit)
             if found:
                 return found.c, found.errors, unit
@@ -298,39 +303,15 @@ class Part:
 
     def _grown(self, state: Values) -> bool:
         """Whether the bounds are far above the rounding level."""
-        level = flint.arb(2) ** -flint.ctx.prec * PATIENCE * (1 + self._size(state))
+        level = flint.arb(2) ** -flint.ctx.prec * PATIENCE * (1 + largest(state, self.keys))
         return any(state[w][i].rad() > level for w, i in self.keys)
 
     def _excess(self, rest: dict[Wire, list[Ball]], state: Values) -> float:
         """How many bits the tail is too large: far above the rounding level."""
-        bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + self._size(state))
+        bound = flint.arb(2) ** (16 - flint.ctx.prec) * (1 + largest(state, self.keys))
         sizes = [log2_ball(rest[w][i]) for w, i in self.keys if not rest[w][i] <= bound]
         level = log2_ball(bound)
         return max((size - level + 1 for size in sizes if size is not None and level is not None), default=0.0)
-
-    def _radius(self, c: Values, order: int) -> float:
-        """Estimated radius of convergence: the root test on the last third of the coefficients."""
-        scale = log2(max(1.0, self._size({w: [s and s[0] for s in c[w]] for w in self.integrals})))
-        smallest = float("inf")
-        for wire, entries in self.integrals.items():
-            for i in entries:
-                for k in range(-(-2 * order // 3), order + 1):
-                    size = log2_ball(c[wire][i][k])
-                    if size is not None:
-                        smallest = min(smallest, (scale - size) / k)
-        return 2.0 ** min(smallest, 1000.0)
-
-    def _size(self, state: Values) -> float:
-        return max(float(state[w][i].abs_upper()) for w, entries in self.integrals.items() for i in entries)
-
-    def _widest(self, state: Values) -> float:
-        """Largest radius relative to max(1, largest state), as a power of two; inf where a ball is not finite."""
-        balls = [state[w][i] for w, entries in self.integrals.items() for i in entries]
-        if not all(b.is_finite() for b in balls):
-            return float("inf")
-        widths = [x for x in (log2_ball(b.rad()) for b in balls) if x is not None]
-        size = max(x for x in (0, *(log2_ball(b) for b in balls)) if x is not None)
-        return max(widths, default=float("-inf")) - size
 
     def _blame(self, state: Values) -> str:
         """Which entry is known worst, and which entry of the Jacobian did most of that in the last step."""
@@ -346,24 +327,6 @@ class Part:
         slope = float(self.growth[n][j]) / float(self.length)
         return text + f"; most of its growth comes through {_name(names[j])}, with a slope up to {slope:.3g})"
 
-    def _missing(self, state: Values, t: Fraction, end: Any) -> float:
-        """Bits that will be missing at the end if they go on being lost as between an eighth and a quarter of the way.
-
-        At most as many as there are: what is lost on the way to a quiet end must not cost much.
-        """
-        goal, prec = self.limits.goal, int(flint.ctx.prec)
-        if goal is None or self.basis.count or self.paces is None or not 8 * t >= to_fraction(to_arb(end).lower()):
-            return 0.0
-        self.paces.append((t, self._widest(state) + prec))
-        if not 4 * t >= to_fraction(to_arb(end).lower()):
-            return 0.0
-        (begin, before), (_, lost), self.paces = self.paces[0], self.paces[-1], None
-        if self.steps < FEW or not t > begin:
-            return 0.0
-        rest = float((to_arb(end) - to_arb(t)).mid()) / float(t - begin)
-        missing = lost + max(0.0, lost - before) * rest + log2(max(1.0, self._size(state))) - (prec - goal)
-        return min(missing, float(prec)) if missing > 0 else 0.0
-
     def _stuck(self, reason: str, t: Fraction, wide: bool, missing: float = 0.0) -> Stuck:
         return Stuck(reason, t, wide, self.steps, self.order, missing)
 
@@ -373,33 +336,5 @@ def _name(key: Key) -> str:
     return describe(wire) + (f"[{i}]" if wire.size > 1 else "")
 
 
-def _shortened(h: Fraction, factor: float) -> Fraction:
-    """About factor * h, rounded down to 20 significant bits."""
-    part = h * Fraction(factor)
-    shift = part.denominator.bit_length() - part.numerator.bit_length() + 20
-    scale = Fraction(2) ** shift
-    return Fraction(int(part * scale)) / scale
-
-
 def _middles(balls: list[Any]) -> list[Any]:
     return [None if b is None else b.mid() for b in balls]
-
-
-def evaluate(coefficients: list[Ball], h: Ball) -> Ball:
-    value = coefficients[-1]
-    for c in reversed(coefficients[:-1]):
-        value = value * h + c
-    return value
-
-
-def log2_ball(ball: Ball) -> float | None:
-    """log2 of the upper end of |ball|, or None for zero."""
-    man, exp = ball.abs_upper().man_exp()
-    bits = int(man).bit_length()
-    return bits + int(exp) if bits else None
-
-
-def _dyadic(value: float) -> Fraction:
-    """Rounded down to 20 significant bits, so that times stay short numbers."""
-    mantissa, exponent = frexp(value)
-    return Fraction(int(mantissa * 2**20)) * Fraction(2) ** (exponent - 20)

@@ -17,8 +17,8 @@ from ..precision import working_precision
 from ..schedule import Schedule
 from .affine import Symbols, size
 from .enclose import run
+from .magnitude import log2_ball
 from .outcome import Ends, Limits, Reached, Stuck
-from .part import log2_ball
 from .proof import Answer, Proof, Question, dyadic_to_mpf
 
 WIDEST_POINT, WIDEST_BOX = -4, -1
