@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
+import numpy as np
 
 from ..precision import working_precision
 from .distances import BITS, ZERO, Distances, reframed, size_of, sizes_of
@@ -93,13 +94,25 @@ def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], f
             tube = anywhere  # all solutions are in there as well
             rows = slopes(step, tube)
             growth = _growth(rows, len(tube)) or growth
-        return Spread(reframed(after, len(step.path)), growth, anywhere)
+        return Spread(reframed(after, len(step.path), _blocks(growth, len(step.path))), growth, anywhere)
 
 
 def _worth_while(after: Distances, met: list[Ball], tube: list[Ball], anywhere: list[Ball]) -> bool:
     """Whether a narrower tube would make the rest much smaller, and the rest matters."""
     much = any(m * 2**10 > b and 4 * m > r for r, b, m in zip(after.rest, after.bound, met, strict=True))
     return much and any(4 * a < 3 * b for a, b in zip(anywhere, tube, strict=True))
+
+
+def _blocks(growth: list[Row], states: int) -> list[list[int]]:
+    """States that move each other, each set after those that it moves by."""
+    reach = np.eye(states, dtype=bool)
+    for i, row in enumerate(growth[:states]):
+        reach[i, [j for j in row if j < states]] = True
+    while not np.array_equal(reach, further := reach @ reach):
+        reach = further
+    both, depth = reach & reach.T, reach.sum(axis=1)
+    firsts = sorted({int(np.argmax(row)) for row in both}, key=lambda i: (depth[i], i))
+    return [np.flatnonzero(both[i]).tolist() for i in firsts]
 
 
 # -- the tube, and S in it -----------------------------------------------------------------------------------

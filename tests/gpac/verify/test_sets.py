@@ -233,9 +233,9 @@ def _without_delta(rows, size, parted=spread._parted):
     return spread._Matrix(found.middle, flint.arb_mat(size, size), found.pushed)
 
 
-def _without_rest(before, states, framed=spread.reframed):
+def _without_rest(before, states, blocks=None, framed=spread.reframed):
     nothing = [flint.arb(0)] * len(before.rest)
-    return framed(distances.Distances(before.symbols, before.frame, nothing, before.bound), states)
+    return framed(distances.Distances(before.symbols, before.frame, nothing, before.bound), states, blocks)
 
 
 def _straight(function, x, parameters=(), jet=affine.jet):
@@ -265,8 +265,8 @@ def test_steps_that_are_too_long_are_safe_because_of_the_remainder(monkeypatch):
             y = 2 * mpmath.exp(-1)
             return inside(proof, [mpmath.exp(2 - y), y])
 
-    length = part.Part._radius
-    monkeypatch.setattr(part.Part, "_radius", lambda self, c, *order: 8 * length(self, c, *order))
+    radius = part.radius_of_convergence
+    monkeypatch.setattr(part, "radius_of_convergence", lambda *given: 8 * radius(*given))
     assert proven()
     right = part.tail
     monkeypatch.setattr(part, "tail", lambda *x: {w: [flint.arb(0)] * w.size for w in x[4] if w in right(*x)})
