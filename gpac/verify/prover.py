@@ -49,12 +49,13 @@ def prove(
     t : exact positive number, optional
         End time (a float is the dyadic it is); left out, the program's own horizon.
     inputs : (n,) exact numbers, or a mapping from input name to such
-        Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb` is the set it is: the balls then
-        contain the images of all its points, and are as wide as that makes them.
+        Floats, `Fraction`, sympy constants, mpmath numbers. A `flint.arb`, an `mpmath.iv` number or a pair (low, high)
+        of exact numbers is the set it is: the balls then contain the images of all its points, and are as wide as that
+        makes them.
     digits : int
         Every radius will be below 10**-digits. Where inputs are boxes whose images are wider than that, the balls are
         PROVEN as well, as wide as that makes them.
-    initial : (n,) exact numbers, optional
+    initial : (n,) exact numbers or sets, optional
         For a PIVP: start values in place of its own.
     max_bits, max_steps, seconds
         Limits on working precision, steps of one part of the system, and wall-clock time.

@@ -5,30 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 import flint
+import numpy as np
 
 from ..arguments import check_signs, named_inputs
 from ..circuit import Circuit
-from ..errors import ShapeError
+from ..errors import NumberError, ShapeError
 from ..exact import to_arb, to_exact
+from ..interval import is_interval, to_ball
 from ..schedule import Schedule
 from .affine import Symbols
 
 
 def exact_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, list[Any]]:
-    import numpy as np
-
+    """Inputs by name: exact numbers, and balls for what was given as a set."""
     out = {}
     for name, value in named_inputs(system, inputs).items():
-        width = system.inputs[name]
-        if isinstance(value, np.ndarray):
-            value = value.ravel() if value.size == width else value
-        entries = list(value) if hasattr(value, "__len__") else [value]
-        if len(entries) != width or any(hasattr(v, "__len__") for v in entries):
-            raise ShapeError(f"input {name!r} must be {width} numbers (one trajectory), got shape {np.shape(value)}")
-        out[name] = [v if type(v).__name__ == "arb" else to_exact(v) for v in entries]
+        out[name] = [_entry(name, v) for v in _entries(name, value, system.inputs[name])]
         for ball in map(to_arb, out[name]):
             check_signs(name, system.input_signs[name], not ball >= 0, ball.contains(0), not ball <= 0)
     return out
+
+
+def _entries(name: str, value: Any, width: int) -> list[Any]:
+    if isinstance(value, np.ndarray) and value.size == width:
+        value = value.ravel()
+    entries = list(value) if hasattr(value, "__len__") else [value]
+    if len(entries) == width and not any(hasattr(v, "__len__") and not is_interval(v) for v in entries):
+        return entries
+    raise ShapeError(
+        f"input {name!r} must be {width} numbers or intervals (one trajectory), got shape {_shape(value)}; an interval "
+        "is a pair in round brackets, (low, high), an mpmath iv number or a flint.arb"
+    )
+
+
+def _shape(value: Any) -> Any:
+    try:
+        return np.shape(value)
+    except ValueError:  # numbers beside lists
+        return (len(value),)
+
+
+def _entry(name: str, value: Any) -> Any:
+    try:
+        return to_ball(value) if type(value).__name__ == "arb" or is_interval(value) else to_exact(value)
+    except NumberError as error:
+        raise NumberError(f"input {name!r}: {error}") from error
 
 
 def is_box(value: Any) -> bool:
