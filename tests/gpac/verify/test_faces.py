@@ -1,5 +1,9 @@
-"""Images of boxes by faces and corners: exact where outputs rise with inputs, and never too narrow."""
+"""Images of boxes by faces and corners: exact where outputs rise with inputs, and never too narrow.
 
+By default a few random boxes; RANDOM_BOXES=1000 in the environment judges so many.
+"""
+
+import os
 from fractions import Fraction
 from itertools import product as combinations
 from math import e
@@ -20,6 +24,7 @@ from gpac.verify import Answer, boxes, faces
 from gpac.verify.jets import jet
 from gpac.wire import Start
 
+COUNT = int(os.environ.get("RANDOM_BOXES", "20"))
 X, Y, Z = sympy.symbols("x y z")
 LORENZ = PIVP({X: 10 * (Y - X), Y: X * (28 - Z) - Y, Z: X * Y - sympy.Rational(8, 3) * Z}, {X: 1, Y: 1, Z: 1})
 LOTKA = PIVP({X: X * (1 - Y), Y: Y * (X - 1)}, {X: 2, Y: 1})
@@ -177,8 +182,8 @@ def test_images_of_random_boxes_are_inside(monkeypatch):
         return balls
 
     monkeypatch.setattr(boxes, "narrowed", counted)
-    proven = [number for number in range(25) if judge(number)]
-    assert len(proven) >= 15 and sum(narrower) >= 8
+    proven = [number for number in range(COUNT) if judge(number)]
+    assert len(proven) >= COUNT / 2 and sum(narrower) >= COUNT / 4
 
 
 def _forgetful(row, place):
