@@ -37,6 +37,12 @@ def _sech_squared(x: Series) -> Series:
     return flint.arb_series([d, -2 * u * d, d * (2 * u * u - d)], prec=3)
 
 
+def _reciprocal(x: Series) -> Series:
+    """Balls that are not finite where x contains 0: the series of flint refuse that."""
+    r = 1 / x[0]
+    return flint.arb_series([r, -r * r, r**3], prec=3)
+
+
 def _power(x: Series, exponent: Any) -> Series:
     """x**a with a x**(a-1) and a (a-1) x**(a-2) / 2."""
     a = to_arb(exponent)
@@ -74,7 +80,7 @@ def _circle(x: Ball, width: Any) -> tuple[Ball, Ball, Ball]:
 
 _SERIES: dict[str, Callable[..., Series]] = {
     "identity": lambda x: x,
-    "reciprocal": lambda x: 1 / x,
+    "reciprocal": _reciprocal,
     "reciprocal_sqrt": lambda x: x.rsqrt(),
     "tanh": _tanh,
     "sech_squared": _sech_squared,

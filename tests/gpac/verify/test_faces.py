@@ -70,7 +70,11 @@ def neural_flow():
 def test_a_flow_of_neurons_has_its_exact_range(radius):
     circuit, centre = neural_flow(), (0.3, -0.4)
     images = gpac.solve(circuit, t=1, inputs=grid(centre, radius), tol=1e-15).outputs
-    assert max(ratios(prove(circuit, 1, box(centre, radius), digits=1), images)) <= 1.0001
+    proof = prove(circuit, 1, box(centre, radius), digits=1)
+    assert max(ratios(proof, images)) <= 1.0001
+    for signs in ((1, 1), (1, -1)):
+        corner = [Fraction(c) + s * Fraction(radius) for c, s in zip(centre, signs, strict=True)]
+        assert proof.contains(reference(circuit, 1, corner, bits=90).outputs)
 
 
 @pytest.mark.parametrize("scheme", [sequential, homotopy])
@@ -221,3 +225,11 @@ def test_slopes_and_bends_of_start_values_are_those_of_the_function(name):
     value = [mp.diff(lambda s: TABLE[name].mpmath(mp, s, *parameters), mp.mpf(x), k) for k in range(3)]
     for ball, v in zip(jet(name, flint.arb(x, 1e-9), parameters), value, strict=True):
         assert abs(float(ball.mid()) - float(v)) <= float(ball.rad()) + 1e-12 and float(ball.rad()) < 1e-7
+
+
+@pytest.mark.parametrize("name", ["reciprocal", "log", "power", "reciprocal_sqrt"])
+def test_start_values_that_are_infinite_in_the_box_are_not_proven(name):
+    y, parameters = wire("y"), (Fraction(-1, 2),) if name == "power" else ()
+    circuit = Circuit({"y": y.define(integral(-y, None, Start(name, inputs("x"), parameters)))})
+    proof = prove(circuit, 1, [flint.arb(0.125, 0.25)], digits=1)
+    assert proof.answer is Answer.UNKNOWN and "not finite" in proof.reason
