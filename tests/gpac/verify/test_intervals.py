@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 import gpac
-from compile import Tanh, dense, enclose_box, homotopy
+from compile import Tanh, dense, enclose_box, enclose_forward, homotopy, load
 from compile.network import Network
 from gpac import PIVP, NumberError, ShapeError, prove
 from gpac.interval import ends, to_ball
@@ -103,6 +103,17 @@ def test_an_input_that_is_never_negative_may_start_at_zero():
 def test_what_is_no_box_is_told(initial, error, words):
     with pytest.raises(error, match=words):
         prove(GROWTH, 1, initial=initial)
+
+
+def test_what_takes_points_only_says_where_boxes_go():
+    with pytest.raises(NumberError, match="enclose_box takes a box of inputs"):
+        enclose_forward(NETWORK, [(0, 1), 1])
+
+
+def test_the_distance_of_a_smooth_network_takes_boxes_of_every_kind():
+    smooth = load("examples/networks/ring_relu_2_8_8_1.onnx", smooth=Fraction(1, 1000))
+    found = [float(smooth.distance([way(0.25, 0.5), way(-0.5, -0.25)])) for way in WAYS.values()]
+    assert 0 < found[0] < 1 and found == pytest.approx([found[0]] * 3, rel=1e-6)
 
 
 def test_corners_of_an_input_box_are_told_apart_from_a_box():
