@@ -11,6 +11,7 @@ import numpy as np
 
 from gpac.errors import NumberError, ShapeError
 from gpac.exact import to_arb, to_exact
+from gpac.interval import is_interval, to_ball
 from gpac.precision import working_precision
 from gpac.repeated import Repeated
 from gpac.verify.proof import balls_contain, proven_digits, to_mpf_exactly
@@ -86,6 +87,8 @@ def ball_values(network: Network, x: list[Ball], upto: int | None = None) -> lis
 
 
 def _entries(network: Network, x: Any) -> list[Any]:
+    if any(map(is_interval, x)):
+        raise NumberError(f"expected one exact input for {network!r}, got intervals; enclose_box takes a box of inputs")
     entries = np.ravel(np.asarray(x, dtype=object)).tolist()
     if len(entries) != network.size:
         raise ShapeError(f"expected one input of {network.size} numbers for {network!r}, got {len(entries)}")
@@ -93,8 +96,8 @@ def _entries(network: Network, x: Any) -> list[Any]:
 
 
 def ball_vector(x: Any) -> list[Ball]:
-    """Exact numbers or balls as balls at the working precision."""
-    return [v if type(v).__name__ == "arb" else to_arb(v) for v in list(x)]
+    """Exact numbers or intervals as balls at the working precision."""
+    return [v if type(v).__name__ == "arb" else to_arb(to_ball(v) if is_interval(v) else v) for v in list(x)]
 
 
 def apply(operation: Operation, operands: Sequence[list[Ball]], width: int) -> list[Ball]:

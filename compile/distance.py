@@ -25,14 +25,15 @@ from typing import Any
 import numpy as np
 
 from gpac.errors import ShapeError
-from gpac.exact import to_arb, to_exact
+from gpac.exact import to_arb
+from gpac.interval import is_interval
 from gpac.precision import working_precision
 from gpac.program import Program
 
 from .activations import RULES
 from .activations.maximum import loss
 from .activations.smooth import hull
-from .balls import Enclosure, apply, ball_values
+from .balls import Enclosure, apply, ball_values, ball_vector
 from .network import Network, last_use
 from .operations import Activation, Affine, Maximum, Multiply, Operation, Softmax, with_kinks
 from .slopes import slope_over
@@ -86,12 +87,10 @@ def distance(network: Network, x: Any = None, bits: int = BITS) -> Distance:
 
 
 def _start(network: Network, x: Any) -> list[Ball]:
-    import flint
-
-    entries = np.ravel(np.asarray(x, dtype=object)).tolist()
+    entries = list(x) if any(map(is_interval, x)) else np.ravel(np.asarray(x, dtype=object)).tolist()
     if len(entries) != network.size:
         raise ShapeError(f"expected one input of {network.size} numbers for {network!r}, got {len(entries)}")
-    return [v if isinstance(v, flint.arb) else to_arb(to_exact(v)) for v in entries]
+    return ball_vector(entries)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +20,11 @@ import numpy as np
 
 from gpac.bounds.models import TINY, UNIT, UP, Matrix, nearest
 from gpac.errors import NumberError, ShapeError
+from gpac.interval import ends
 from gpac.precision import working_precision
 
 from .balls import apply
+from .boxes import Box
 from .network import Network, last_use
 from .operations import Activation, Affine, Operation
 
@@ -107,13 +110,14 @@ class Prepared:
         return _anything(operation, operands, self.network.widths[number], symbols)
 
 
-def enclose_box(network: Network, low: Any, high: Any) -> tuple[Floats, Floats]:
+def enclose_box(network: Network, low: Any, high: Any = None) -> tuple[Floats, Floats]:
     """Bounds on the network's exact outputs over all inputs between `low` and `high`.
 
     Parameters
     ----------
     low, high : float64, (size,)
-        The box's corners, as the doubles they are.
+        The box's corners, as the doubles they are. Without `high`, `low` is the box itself: a pair (low, high) of exact
+        numbers, an `mpmath.iv` number, a `flint.arb` or a number for each input.
 
     Returns
     -------
@@ -129,6 +133,8 @@ def enclose_box(network: Network, low: Any, high: Any) -> tuple[Floats, Floats]:
     >>> bool(-0.01 < lower[0] <= 0 <= upper[0] < 0.01)
     True
     """
+    if high is None:
+        low, high = _corners(network, low)
     least, most = (np.asarray(x, dtype=np.float64).reshape(-1) for x in (low, high))
     if not len(least) == len(most) == network.size:
         raise ShapeError(f"expected corners of {network.size} numbers, got {np.shape(low)} and {np.shape(high)}")
@@ -136,6 +142,18 @@ def enclose_box(network: Network, low: Any, high: Any) -> tuple[Floats, Floats]:
         raise NumberError("expected finite corners with low <= high in every entry")
     out = Prepared(network).over(least, most)
     return out.lower, out.upper
+
+
+def _corners(network: Network, box: Any) -> tuple[Floats, Floats]:
+    """Doubles around a box."""
+    entries = list(box)
+    if len(entries) != network.size:
+        raise ShapeError(f"expected a box of {network.size} intervals, got {len(entries)}")
+    pairs = [ends(v) for v in entries]
+    if not all(isinstance(v, Fraction) for pair in pairs for v in pair):
+        raise NumberError("expected a box with rational ends, got symbolic constants")
+    low, high = (np.array(side, dtype=object) for side in zip(*pairs, strict=True))
+    return Box(low, high).doubles()
 
 
 def _box(low: Floats, high: Floats) -> Zonotope:

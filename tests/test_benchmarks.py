@@ -7,15 +7,17 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import flint
 import numpy as np
 import pytest
 import sympy
-from benchmarks import count, jobs, ours, proofs, table
+from benchmarks import count, jobs, network_boxes, ours, plain, proofs, table
 from benchmarks.screen import Screen
 from benchmarks.tools import OURS, Refused, Tool, Worker, found
 from numpy.testing import assert_allclose
 
 import gpac
+from compile import Network, Tanh, dense
 from gpac.solver.recurrences import recurrences
 
 
@@ -115,6 +117,28 @@ def test_a_table_of_proofs_has_a_row_per_number_of_digits():
 def test_a_sampled_width_is_that_of_the_closed_form():
     true = 0.02 * (abs(np.cos(100)) + abs(np.sin(100)))  # a square, turned
     assert_allclose(proofs._sampled(proofs.BOXES["P6"], proofs.ROTATION), true, rtol=1e-9)
+
+
+def test_plain_intervals_contain_the_images_and_are_wider_than_the_proof():
+    """x' = x: the true width is 2 r e; a rotation that plain intervals do not see makes theirs grow by e."""
+    x, y = sympy.symbols("x y")
+    box = [flint.arb(1, 1e-3)]
+    (width,) = plain.flow_widths(gpac.PIVP({x: x}, {x: 1}), box, Fraction(1), 16)
+    assert_allclose(width, 2e-3 * np.e, rtol=1e-6)
+    turned = plain.flow_widths(gpac.PIVP({x: -y, y: x}, {x: 1, y: 0}), [*box, flint.arb(0, 1e-3)], Fraction(2), 64)
+    assert_allclose(turned, 2e-3 * np.exp(2), rtol=0.02)
+
+
+def test_widths_of_a_network_by_plain_intervals_and_by_the_mean_value():
+    """tanh(x) - tanh(x) / 2 around 0: 1 + 1/2 forward, 1 - 1/2 by the slope."""
+    network = Network(1, [dense([[1.0], [1.0]]), Tanh(), dense([[1.0, -0.5]])])
+    assert_allclose(plain.forward_widths(network, [0.0], 1e-4), 3e-4, rtol=1e-3)
+    assert_allclose(plain.mean_value_widths(network, [0.0], 1e-4), 1e-4, rtol=1e-3)
+
+
+def test_networks_that_are_not_there_are_told(tmp_path):
+    rows = list(network_boxes.rows(tmp_path))
+    assert len(rows) == 6 and all("not measured" in row[1] and len(row) == len(network_boxes.COLUMNS) for row in rows)
 
 
 def test_mpmath_as_a_peer_agrees_with_the_proof():

@@ -52,8 +52,11 @@ def sizes_of(matrix: Any) -> list[Ball]:
     return [size_of(row) for row in matrix.tolist()]
 
 
-def reframed(before: Distances, states: int) -> Distances:
-    """The same distances with the rest of the states in the frame, where there are not too many."""
+def reframed(before: Distances, states: int, blocks: list[list[int]] | None = None) -> Distances:
+    """The same distances with the rest of the states in the frame, where there are not too many.
+
+    `blocks` are sets of states none of which moves by a later one.
+    """
     if states > MOST_FRAMED:
         return before
     width = len(before.frame[0])
@@ -61,30 +64,49 @@ def reframed(before: Distances, states: int) -> Distances:
         own = [[r if i == j else ZERO for j in range(states)] for i, r in enumerate(before.rest[:states])]
         new = [[*b, *r] for b, r in zip(before.frame, own, strict=False)]
         if width + states > OLDEST * states or not width:
-            new = _boxed(new) if width else own
+            new = _boxed(new, blocks or [list(range(states))]) if width else own
         zeros = [ZERO] * len(new[0])
         others = before.rest[states:]
         return replace(before, frame=new + [zeros for _ in others], rest=[ZERO] * states + others)
 
 
-def _boxed(columns: list[list[Ball]]) -> list[list[Ball]]:
+def _boxed(columns: list[list[Ball]], blocks: list[list[int]]) -> list[list[Ball]]:
     """Q diag(rho) that contains all sums of the columns with factors in [-1, 1]; the last ones are a diagonal."""
     size = len(columns)
     scale = [_power_of_two(size_of(row)) for row in columns]
     scaled = [[x / a for x in row] for row, a in zip(columns, scale, strict=True)]
-    q = _orthogonal(np.array([[float(x) for x in row[:-size]] for row in scaled]))
+    q = _frame(np.array([[float(x) for x in row[:-size]] for row in scaled]), blocks)
     inverse = flint.arb_mat(size, size, [x for row in q for x in row]).inv()
     sums = sizes_of(inverse * flint.arb_mat(size, len(scaled[0]), [x for row in scaled for x in row]))
     rho = [flint.arb(0, x).rad() for x in sums]  # 30 bits, so that the products are exact
     return [[a * x * r for x, r in zip(row, rho, strict=True)] for a, row in zip(scale, q, strict=True)]
 
 
-def _orthogonal(columns: np.ndarray) -> list[list[float]]:
-    """A square matrix of numbers of 24 bits, nearly orthogonal, whose first column is along the longest column."""
-    order = np.argsort(-np.linalg.norm(columns, axis=0), kind="stable")
-    q = np.linalg.qr(columns[:, order], mode="complete")[0].astype(np.float32)
-    found: list[list[float]] = q.astype(float).tolist()
+def _frame(columns: np.ndarray, blocks: list[list[int]]) -> list[list[float]]:
+    """A square matrix of numbers of 24 bits whose inverse makes the columns short.
+
+    Each block has nearly orthogonal columns of its own for what is left of its rows when the columns of the blocks
+    before have taken from them what they can: so no block is any wider for those after it.
+    """
+    q = np.zeros((len(columns), len(columns)))
+    before: list[int] = []
+    factors = np.zeros((0, columns.shape[1]))
+    for block in blocks:
+        rows = columns[block]
+        shared = np.linalg.lstsq(factors.T, rows.T, rcond=1e-6)[0].T if before else np.zeros((len(block), 0))
+        q[np.ix_(block, before)] = shared
+        rows = rows - shared @ factors
+        own = _orthogonal(rows)
+        q[np.ix_(block, block)] = own
+        before, factors = before + block, np.concatenate([factors, own.T @ rows])
+    found: list[list[float]] = q.astype(np.float32).astype(float).tolist()
     return found
+
+
+def _orthogonal(columns: np.ndarray) -> np.ndarray:
+    """A square matrix with orthogonal columns, the first of them along the longest column."""
+    order = np.argsort(-np.linalg.norm(columns, axis=0), kind="stable")
+    return np.linalg.qr(columns[:, order], mode="complete")[0]
 
 
 def _power_of_two(x: Ball) -> Ball:

@@ -98,6 +98,8 @@ class Part:
 
     def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
         """Advance the part's entries from 0 to `end`; None when it got there."""
+        if self.limits.most_states is not None and len(self.keys) > self.limits.most_states:
+            return self._stuck(f"a part has {len(self.keys)} states, more than wanted", Fraction(0), wide=False)
         if self.in_matrix:
             self._begin(state)
         outcome = self._go(near, end)

@@ -22,8 +22,9 @@ S(s) in A_0 + A_1 s + ... + A_M s**M +- Delta (`slopes`; the A_j are midpoints o
    much better by its bound, its rows in C and B may be put to 0 and its rest to the bound: |d_i| is below it whatever
    the symbols are.
 4. What w holds becomes columns of B with symbols of their own, a diagonal. When there are too many columns, they are
-   put into a frame B = Q diag(rho): with Q^-1 enclosed, |Q^-1 B r| <= |Q^-1 B| 1 =: rho. Q comes from a QR
-   decomposition in doubles of the columns, longest first, and need not be exactly orthogonal.
+   put into a frame B = Q diag(rho): with Q^-1 enclosed, |Q^-1 B r| <= |Q^-1 B| 1 =: rho. Q comes from QR decompositions
+   in doubles of the columns, longest first, and need not be exactly orthogonal. States that move others without being
+   moved by them come first, and Q is block triangular: no state gets wider for those that it moves (`distances`).
 
 Parts with many states have no frame (B is empty) and let w grow by 2; where nothing depends on inputs and the bounds
 have hardly grown, only step 1 is done.
@@ -37,9 +38,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
+import numpy as np
 
 from ..precision import working_precision
-from .distances import BITS, ZERO, Distances, reframed, size_of, sizes_of
+from .distances import BITS, MOST_FRAMED, ZERO, Distances, reframed, size_of, sizes_of
 from .growth import Row, flow, without_decay
 from .matrix import Ball
 from .models import coefficients, hull
@@ -93,13 +95,27 @@ def spread(step: Step, before: Distances, guess: list[Ball], lost: list[Ball], f
             tube = anywhere  # all solutions are in there as well
             rows = slopes(step, tube)
             growth = _growth(rows, len(tube)) or growth
-        return Spread(reframed(after, len(step.path)), growth, anywhere)
+        states = len(step.path)
+        blocks = _blocks(growth, states) if states <= MOST_FRAMED else None
+        return Spread(reframed(after, states, blocks), growth, anywhere)
 
 
 def _worth_while(after: Distances, met: list[Ball], tube: list[Ball], anywhere: list[Ball]) -> bool:
     """Whether a narrower tube would make the rest much smaller, and the rest matters."""
     much = any(m * 2**10 > b and 4 * m > r for r, b, m in zip(after.rest, after.bound, met, strict=True))
     return much and any(4 * a < 3 * b for a, b in zip(anywhere, tube, strict=True))
+
+
+def _blocks(growth: list[Row], states: int) -> list[list[int]]:
+    """States that move each other, each set after those that it moves by."""
+    reach = np.eye(states, dtype=bool)
+    for i, row in enumerate(growth[:states]):
+        reach[i, [j for j in row if j < states]] = True
+    while not np.array_equal(reach, further := reach @ reach):
+        reach = further
+    both, depth = reach & reach.T, reach.sum(axis=1)
+    firsts = sorted({int(np.argmax(row)) for row in both}, key=lambda i: (depth[i], i))
+    return [np.flatnonzero(both[i]).tolist() for i in firsts]
 
 
 # -- the tube, and S in it -----------------------------------------------------------------------------------

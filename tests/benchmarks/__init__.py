@@ -10,5 +10,7 @@ part of the test suite: figures of time belong to a machine, and the peers live 
     screen.py        which settings of a tool reach the error asked
     race.py          those settings against each other, round after round
     proofs.py        proven digits and boxes, beside unproven peers and figures of others
+    plain.py         what plain interval arithmetic makes of the same boxes
+    network_boxes.py boxes around inputs of networks
     table.py         Markdown, and RESULTS.md
 """

@@ -1,4 +1,4 @@
-"""Proven digits and boxes: jobs J4 and P1 to P7, ours beside unproven peers that are installed and figures of others.
+"""Proven digits and boxes: jobs J4 and P1 to P8, ours beside unproven peers that are installed and figures of others.
 
 The quoted figures were measured once with CAPD 6.1.0 (double intervals, and its MPFR version) and kv 0.4.61, compiled
 C++, on an AMD EPYC of family 25, one core; neither comes from a package index, so they are not run here. Their inputs
@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -26,8 +27,10 @@ import sympy
 import gpac
 from gpac.verify import Answer, Proof
 
-from .jobs import neural_ode
+from . import network_boxes
+from .jobs import NETWORKS, neural_ode
 from .ours import neural_ode_circuit
+from .plain import flow_widths
 from .table import machine
 from .tools import TESTS, found
 
@@ -133,20 +136,22 @@ BOXES = {
         "in its polynomial form CAPD 1.9 and 5.1 in 0.065 s, kv 1.9 and 5.0 in 1.1 s; native tanh 1.01-1.04, 1.003",
     ),
 }
-JOBS = (*POINTS, *BOXES)
+NETWORK_BOXES = "P8"
+JOBS = (*POINTS, *BOXES, NETWORK_BOXES)
 """Names of the jobs, in their order."""
 
 
 def table(name: str, more: bool, peers: Path | None, say: Callable[[str], None]) -> str:
     """One job's section as Markdown; `more` asks for the rows that take minutes too."""
-    job: Points | Box = POINTS[name] if name in POINTS else BOXES[name]
+    job: Points | Box | None = POINTS.get(name) or BOXES.get(name)
+    title = "networks of Verisig, boxes around an input; widths over the true width" if job is None else job.title
     lines = [
-        f"## {name}: {job.title}",
+        f"## {name}: {title}",
         "",
         f"{machine()}; gpac {gpac.__version__}; seconds of process time, one core.",
         "",
     ]
-    rows = _points(name, job, more, peers) if isinstance(job, Points) else _boxes(job)
+    rows = _networks() if job is None else _boxes(job) if isinstance(job, Box) else _points(name, job, more, peers)
     for row in rows:
         say(f"{name}: {row}")
         lines.append(row)
@@ -170,7 +175,7 @@ def _points(name: str, job: Points, more: bool, peers: Path | None) -> Iterator[
 
 
 def _boxes(job: Box) -> Iterator[str]:
-    columns = ["width", "true width, sampled", "ratio", "proven s", "bits", "steps", "quoted ratio"]
+    columns = ["width", "true width, sampled", "ratio", "plain intervals", "proven s", "bits", "steps", "quoted ratio"]
     yield from (_line(columns), _line(["---"] * len(columns)))
     box = [flint.arb(c, job.radius) for c in job.centre]
     system, given = job.system, {"initial": box}
@@ -179,13 +184,21 @@ def _boxes(job: Box) -> Iterator[str]:
     seconds, proof = _fastest(lambda: gpac.prove(system, job.t, digits=1, seconds=LIMIT, **given))
     true = _sampled(job, system)
     if proof.answer is not Answer.PROVEN:
-        yield _line([proof.answer.name, " ".join(f"{w:.4g}" for w in true), "", f"{seconds:.3g}", "", "", job.quoted])
+        none = [proof.answer.name, " ".join(f"{w:.4g}" for w in true), "", ""]
+        yield _line([*none, f"{seconds:.3g}", "", "", job.quoted])
         return
     widths = [2 * float(r) for r in proof.rad]
     ratios = [w / v for w, v in zip(widths, true, strict=True)]
     cells = [" ".join(f(v) for v in values) for f, values in (("{:.4g}".format, widths), ("{:.4g}".format, true))]
-    cells += [" ".join(f"{r:.3f}" for r in ratios), f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", job.quoted]
+    naive = flow_widths(system, box, job.t, ceil(100 * job.t))
+    cells += [" ".join(f"{r:.3f}" for r in ratios), " ".join(f"{w / v:.3g}" for w, v in zip(naive, true, strict=True))]
+    cells += [f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", job.quoted]
     yield _line(cells)
+
+
+def _networks() -> Iterator[str]:
+    yield from (_line(network_boxes.COLUMNS), _line(["---"] * len(network_boxes.COLUMNS)))
+    yield from map(_line, network_boxes.rows(NETWORKS))
 
 
 def _sampled(job: Box, system: Any) -> list[float]:

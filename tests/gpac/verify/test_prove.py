@@ -486,14 +486,14 @@ def test_a_schedule_that_ends_in_a_later_phase_counts_time_from_its_start():
 
 def test_a_run_that_loses_bits_too_fast_stops_early_and_knows_how_many_more_it_needs(monkeypatch):
     """Lorenz loses some 1.3 bits per unit of time: the first run must not go to the end to find that out."""
-    tries, run = [], prover._attempt
+    tries, run = [], prover.attempt
 
     def attempt(*asked):
         ended, last = run(*asked)
         tries.append((ended, float(last), asked[-1]))
         return ended, last
 
-    monkeypatch.setattr(prover, "_attempt", attempt)
+    monkeypatch.setattr(prover, "attempt", attempt)
     lorenz = problem("Lorenz").system
     proof = gpac.prove(lorenz, t=24, digits=15)
     (first, stopped, bits), (last, end, more) = tries[:2]

@@ -236,9 +236,9 @@ def _without_delta(rows, size, parted=spread._parted):
     return spread._Matrix(found.middle, flint.arb_mat(size, size), found.pushed)
 
 
-def _without_rest(before, states, framed=spread.reframed):
+def _without_rest(before, states, blocks=None, framed=spread.reframed):
     nothing = [flint.arb(0)] * len(before.rest)
-    return framed(distances.Distances(before.symbols, before.frame, nothing, before.bound), states)
+    return framed(distances.Distances(before.symbols, before.frame, nothing, before.bound), states, blocks)
 
 
 def _straight(function, x, parameters=(), jet=affine.jet):

@@ -10,7 +10,7 @@ import sympy
 
 import gpac
 from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
-from gpac.verify import Answer
+from gpac.verify import Answer, boxes
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -115,3 +115,19 @@ def test_time_is_the_same_for_every_solution():
     ends = [mpmath.exp(2 * (-1 + s * 0.999e-5)) for s in (-1, 0, 1)]
     assert all(abs(e - mid) <= rad for e in ends) and rad <= 2.5 * (ends[2] - ends[0]) / 2
     assert prove(Circuit({"y": y}), 2, digits=30).digits >= 30
+
+
+def test_states_are_no_wider_for_those_that_they_drive(monkeypatch):
+    """Lorenz from a box, alone and with its derivatives by the first start value beside it, which move nothing."""
+    monkeypatch.setattr(boxes, "MOST_INPUTS", 0)  # no faces: they would hide it
+    x, y, z, *moved = sympy.symbols("x y z dx dy dz")
+    rates = {x: 10 * (y - x), y: x * (28 - z) - y, z: x * y - sympy.Rational(8, 3) * z}
+    beside = {
+        d: sum(sympy.diff(rate, v) * e for v, e in zip(rates, moved, strict=True))
+        for d, rate in zip(moved, rates.values(), strict=True)
+    }
+    box = [flint.arb(1, 0.005)] * 3
+    alone = prove(PIVP(rates, dict.fromkeys(rates, 1)), 2, initial=box, digits=1)
+    system = PIVP(rates | beside, dict.fromkeys([x, y, z], 1) | dict.fromkeys(moved, 0))
+    both = prove(system, 2, initial=[*box, 1, 0, 0], digits=1)
+    assert all(a <= 1.2 * b for a, b in zip(both.rad, alone.rad, strict=False))
