@@ -15,12 +15,14 @@ class Limits:
     """When a run gives up: steps of one part, and the widest useful ball (as a power of two).
 
     With a `goal`, balls are to be narrower than 2**-goal in the end: a part that loses bits too fast for that stops.
+    With `ends`, the end of a solution is looked for where it grows.
     """
 
     max_steps: int = 20_000
     widest: int = -4
     stop: Callable[[], bool] = field(default=lambda: False)
     goal: float | None = None
+    ends: bool = True
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from .models import model
 from .order import SCOUT_BITS, SCOUT_ORDER, in_fixed_point
 from .outcome import Ends, Limits, Stuck
 from .pace import Pace
-from .pole import time_to_pole
+from .pole import Poles
 from .proof import to_fraction
 from .slopes import Key, Step
 from .spread import spread
@@ -78,9 +78,11 @@ class Part:
             if b is not None and at(still_rows, w, i) is not None
         ]
         self.basis = Basis([at(start_rows, w, i) for w, i in self.keys] + [at(still_rows, w, i) for w, i in self.moved])
+        self.all_still = {w: list(balls) for w, balls in self.still.items()}
+        for w, i in self.moved:
+            self.all_still[w][i] = whole(self.still[w][i], still_rows[w][i])
         if not self.in_matrix:
-            for w, i in self.moved:
-                self.still[w][i] = whole(self.still[w][i], still_rows[w][i])
+            self.still = self.all_still
         self.centre = {w: _middles(balls) for w, balls in self.still.items()}
         self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
         self.watch = watch.of(self.keys)
@@ -91,6 +93,7 @@ class Part:
         self.length = flint.arb(1)
         self.framed = False
         self.steps = 0
+        self.poles: Poles | None = None
         self.pace = Pace(None if self.basis.count else limits.goal)
         self.failed = "the Taylor remainder could not be bounded"
 
@@ -124,8 +127,9 @@ class Part:
 
     def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
         t, found = Fraction(0), None
-        large = 2**14 * max(1.0, largest(state, self.keys))
-        endless = 2**36 * large
+        jump, short = (2**6, 2.0**-6) if self.basis.count else (2**14, 2.0**-9)  # boxes grow too wide soon
+        large = jump * max(1.0, largest(state, self.keys))
+        endless = 2**50 / jump * large
         while True:
             if self.steps >= self.limits.max_steps:
                 return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
@@ -149,8 +153,8 @@ class Part:
             missing = self.pace.missing(widest(state, self.keys), largest(state, self.keys), t, end, self.steps)
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
-            if largest(state, self.keys) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
-                large *= 2**14
+            if largest(state, self.keys) > large and moved < short * float((to_arb(end) - to_arb(t)).abs_upper()):
+                large *= jump
                 found = self._pole(state, t, end) or found
                 if found and found.tight:
                     return found
@@ -160,14 +164,14 @@ class Part:
 
     def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
         """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
-        pole = time_to_pole(self.series, self.integrals, state)
+        if not self.limits.ends:
+            return None
+        self.poles = self.poles or Poles(self.series, self.all_still, self.keys)
+        pole = self.poles.find(state, to_arb(t), to_arb(end), self.limits)
         if pole is None:
             return None
-        low, high = to_fraction((to_arb(t) + pole).lower()), to_fraction((to_arb(t) + pole).upper())
-        if not to_arb(high) < to_arb(end):
-            return None
-        alone = len(self.keys) == 1  # else another entry may end before
-        return Ends(low if alone else t, high, alone, self.steps, self.order)
+        low, high = to_fraction((to_arb(t) + pole.time).lower()), to_fraction((to_arb(t) + pole.time).upper())
+        return Ends(max(low, t) if pole.all_exist else t, high, pole.all_exist, self.steps, self.order)
 
     def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
         """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.
