@@ -40,7 +40,7 @@ class Chart:
     """The system in the chart: number `k` is u, the others x_j, and CLOCK the time since the start.
 
     `rates` and `start` are by number; `k` has the rate -u times `decay`. One unit of the clock is `unit`, and its rate
-    is `pace` u^m, where `pace` is a number too.
+    is `pace` u^m, where `pace` is a number too. The variables `still` are at rest where u and the others are 0 (`fold`).
     """
 
     k: int
@@ -50,6 +50,7 @@ class Chart:
     start: dict[int, Ball]
     pace: Ball
     unit: Ball
+    still: tuple[int, ...] = ()
 
 
 def charts(rates: Mapping[int, Polynomial], state: Mapping[int, Ball]) -> Iterator[Chart]:

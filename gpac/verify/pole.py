@@ -22,11 +22,12 @@ import flint
 from ..precision import working_precision
 from .balls import BallSeries, Values
 from .chart import CLOCK, Chart, charts, to_circuit
+from .fold import folded
 from .magnitude import dyadic
 from .matrix import Ball
 from .outcome import Limits, Reached
 from .polynomials import TIME, Field, Polynomial, TooLarge, value
-from .scout import Approach, scout
+from .scout import Approach, attracts, scout
 from .slopes import Key
 from .trap import split, time_left
 
@@ -81,7 +82,7 @@ class Poles:
         """Whether all other states exist as long as these: states that read each other do so linearly."""
         others = [n for n in range(len(self.keys)) if n not in ending]
         try:
-            reads = {n: set(self.field.closure(n, len(self.keys) + 1)) for n in others}
+            reads = {n: set(self.field.closure(n, 2 * len(self.keys) + 100)) for n in others}
             return all(
                 sum(i in reads and n in reads[i] for i in monomial) <= 1
                 for n in others
@@ -127,10 +128,15 @@ def _time_in_chart(chart: Chart, left: Ball, limits: Limits) -> Ball | None:
     """Follow the solution in a chart to where it can be held in a box."""
     from .enclose import run
 
-    fast, _ = split(chart)
-    approach = scout(chart, fast)
-    if approach is None or approach.clock > 1.001 * float((left / chart.unit).abs_upper()):
+    approach = scout(chart)
+    if approach is None or approach.point[CLOCK] > 1.001 * float((left / chart.unit).abs_upper()):
         return None
+    fast, _ = split(chart)
+    if not attracts(chart, fast, approach.point):
+        flat = folded(chart, fast, approach.point)
+        if flat is None:
+            return None
+        chart = flat
     quiet = replace(limits, goal=None, ends=False)
     time, here = None, 0.0
     for part in STAGES:

@@ -72,6 +72,43 @@ def derivative(a: Polynomial, n: int) -> Polynomial:
     return total
 
 
+def compose(a: Polynomial, parts: Mapping[int, Polynomial]) -> Polynomial:
+    """With polynomials in place of some variables."""
+    total: Polynomial = {}
+    for monomial, c in a.items():
+        term: Polynomial = {tuple(n for n in monomial if n not in parts): c}
+        for n in monomial:
+            if n in parts:
+                term = multiply(term, parts[n])
+        total = add(total, term)
+    return total
+
+
+def divided(a: Polynomial, n: int) -> Polynomial:
+    """The terms that have a variable as a factor, without it."""
+    out: Polynomial = {}
+    for monomial, c in a.items():
+        if n in monomial:
+            place = monomial.index(n)
+            out[monomial[:place] + monomial[place + 1 :]] = c
+    return out
+
+
+def in_floats(a: Polynomial, place: Mapping[int, int]) -> Callable[[Sequence[float]], float]:
+    """The polynomial in doubles, as a function of the list in which variable n has the index place[n]."""
+    terms = [(int(c.p) / int(c.q), [place[n] for n in monomial]) for monomial, c in a.items()]
+
+    def at_point(at: Sequence[float]) -> float:
+        total = 0.0
+        for c, factors in terms:
+            for i in factors:
+                c *= at[i]
+            total += c
+        return total
+
+    return at_point
+
+
 def variables(a: Polynomial) -> set[int]:
     """Numbers of the variables that occur."""
     return {n for monomial in a for n in monomial}
@@ -81,8 +118,8 @@ def value(a: Polynomial, at: Mapping[int, Any]) -> Any:
     """Its value where the variables are balls."""
     total = flint.arb(0)
     for monomial, c in a.items():
-        for n in set(monomial):
-            c = c * at[n] ** monomial.count(n)
+        for n in monomial:  # no powers: flint's of a ball around 0 is not finite
+            c = c * at[n]
         total += c
     return total
 

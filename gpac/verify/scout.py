@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, inf, log
+from math import exp, log
 from typing import Any
 
-import flint
 import numpy as np
 
-from .chart import CLOCK, Chart
-from .polynomials import Polynomial, derivative
+from .chart import Chart
+from .polynomials import derivative, in_floats
 
 NEAR = 30.0
 """log of the factor by which u is to fall."""
@@ -19,30 +17,30 @@ LONGEST = 3000.0
 """Time in the chart after which nothing is expected any more; rates there are about 1 at the start."""
 FAR = 1e6
 """Growth of the other variables at which the solution is said to leave the chart elsewhere."""
-MOST_RATES = 10_000
+MOST_RATES = 3000
 """Evaluations of all rates that are spent."""
 LEAST = 1e-3
-"""Least rate at which the solution is to come near infinity."""
+"""Least rate at which the solution is to come near infinity, and other variables near their limits."""
 
 
 @dataclass(frozen=True)
 class Approach:
-    """The chart's time at which log u is `log_u`, the rate at which that falls from there on, and the clock then."""
+    """The chart's time at which log u is `log_u`, the rate at which that falls from there on, and the variables then."""
 
     tau: float
     log_u: float
     rate: float
-    clock: float
+    point: dict[int, float]
 
 
-def scout(chart: Chart, fast: list[int]) -> Approach | None:
-    """Follow the solution until u is small; None if it does not seem to tend to an attracting point at infinity."""
+def scout(chart: Chart) -> Approach | None:
+    """Follow the solution until u is small; None if it does not seem to become so."""
     from scipy.integrate import RK45
 
     others = [n for n in chart.rates if n != chart.k]
     place = {n: i for i, n in enumerate([*others, chart.k])}
-    rates = [_in_floats(chart.rates[n], place) for n in others]
-    decay = _in_floats(chart.decay, place)
+    rates = [in_floats(chart.rates[n], place) for n in others]
+    decay = in_floats(chart.decay, place)
 
     def point(z: Any) -> list[float]:
         return [*z[:-1].tolist(), exp(min(z[-1], 50.0))]
@@ -55,35 +53,20 @@ def scout(chart: Chart, fast: list[int]) -> Approach | None:
 
     far = FAR * (1 + max(map(abs, start)))
     with np.errstate(all="ignore"):
-        run = RK45(right_side, 0.0, start, LONGEST, rtol=1e-8, atol=1e-10)
+        run = RK45(right_side, 0.0, start, LONGEST, rtol=1e-6, atol=1e-9)
         while run.y[-1] > start[-1] - NEAR:
             if run.step() or run.status != "running" or run.nfev > MOST_RATES or not np.abs(run.y).max() < far:
                 return None
     z = run.y
     at = point(z)
     rate = decay(at)
-    if not rate > LEAST or _pace(chart, fast, place, at) > -LEAST:
-        return None
-    return Approach(float(run.t), float(z[-1]), rate, float(z[place[CLOCK]]))
+    return Approach(float(run.t), float(z[-1]), rate, dict(zip(place, at, strict=True))) if rate > LEAST else None
 
 
-def _pace(chart: Chart, fast: list[int], place: dict[int, int], at: list[float]) -> float:
-    """The largest real part of the eigenvalues of the Jacobian of the variables `fast`."""
+def attracts(chart: Chart, fast: list[int], point: dict[int, float]) -> bool:
+    """Whether all eigenvalues of the Jacobian of the variables `fast` seem to have a negative real part."""
     if not fast:
-        return -inf
-    jacobian = [[_in_floats(derivative(chart.rates[n], i), place)(at) for i in fast] for n in fast]
-    return float(np.linalg.eigvals(np.array(jacobian)).real.max()) if np.isfinite(jacobian).all() else inf
-
-
-def _in_floats(p: Polynomial, place: dict[int, int]) -> Callable[[list[float]], float]:
-    terms = [(float(flint.arb(c).mid()), [place[n] for n in monomial]) for monomial, c in p.items()]
-
-    def value(at: list[float]) -> float:
-        total = 0.0
-        for c, factors in terms:
-            for i in factors:
-                c *= at[i]
-            total += c
-        return total
-
-    return value
+        return True
+    place, at = {n: i for i, n in enumerate(point)}, list(point.values())
+    jacobian = [[in_floats(derivative(chart.rates[n], i), place)(at) for i in fast] for n in fast]
+    return bool(np.isfinite(jacobian).all() and np.linalg.eigvals(np.array(jacobian)).real.max() < -LEAST)

@@ -12,7 +12,12 @@ If on B (bounds of polynomials in balls)
 then while a solution is in B, u falls like exp(-q tau) at least, so z moves by e R* / q at most; and the derivative of
 |w - c|_P is at most -p |w - c|_P + g, so |w - c|_P is at most max(r1, g / p). If that lies inside of B, no solution
 that starts with u <= e in the balls leaves B, u tends to 0, and the time left, the integral of u^m, lies between
-u1^m / (m max Q) and u1^m / (m q). See Takayasu, Matsue, Sasaki, Tanaka, Mizuguchi, Oishi, "Numerical validation of
+u1^m / (m max Q) and u1^m / (m q).
+
+Where the rates of z have terms with a factor w_i as well (`fold`), all terms of the rates of w have a factor u or w_j,
+and c = 0. Then |w|_P has the derivative -p |w|_P + u G at most, and so the integral (|w1|_P + G e / q) / p at most.
+
+See Takayasu, Matsue, Sasaki, Tanaka, Mizuguchi, Oishi, "Numerical validation of
 blow-up solutions of ordinary differential equations", J. Comput. Appl. Math. 314 (2017) 10-29, for such an argument
 with a Lyapunov function.
 """
@@ -28,7 +33,7 @@ import numpy as np
 
 from .chart import CLOCK, Chart
 from .matrix import Ball
-from .polynomials import Polynomial, derivative, value
+from .polynomials import Polynomial, derivative, divided, value
 
 TRIES = 8
 
@@ -36,7 +41,7 @@ TRIES = 8
 def split(chart: Chart) -> tuple[list[int], list[int]]:
     """The fast and the slow variables besides u."""
     others = [n for n in chart.rates if n not in (chart.k, CLOCK)]
-    slow = [n for n in others if all(chart.k in monomial for monomial in chart.rates[n])]
+    slow = [n for n in others if n in chart.still or all(chart.k in monomial for monomial in chart.rates[n])]
     return [n for n in others if n not in slow], slow
 
 
@@ -63,42 +68,46 @@ def time_left(chart: Chart) -> Ball | None:
     k, u1 = chart.k, state[chart.k]
     jacobian = {(i, j): derivative(chart.rates[i], j) for i in fast for j in fast}
     norm = _norm(jacobian, fast, state)
-    if norm is None:
+    if norm is None or (chart.still and any({k, *fast}.isdisjoint(e) for n in fast for e in chart.rates[n])):
         return None
     e, zero = u1.abs_upper(), flint.arb(0)
-    first = {n: state[n].rad() for n in slow}, norm.size([state[n].rad() for n in fast])
+    centre = {n: zero if chart.still else state[n].mid() for n in fast}
+    first = {n: state[n].rad() for n in slow}, norm.size([state[n] - centre[n] for n in fast])
     moved, r = dict(first[0]), first[1]
     for _ in range(TRIES):
         moved, r = {n: _more(x) for n, x in moved.items()}, _more(r)
-        box = {n: state[n].mid() + flint.arb(0, moved[n]) for n in slow}
-        at_centre = box | {n: state[n].mid() for n in fast} | {k: zero.union(e)}
-        box = at_centre | {n: state[n].mid() + flint.arb(0, r * x) for n, x in zip(fast, norm.radii, strict=True)}
+        at_centre = centre | {n: state[n].mid() + flint.arb(0, moved[n]) for n in slow} | {k: zero.union(e)}
+        box = at_centre | {n: centre[n] + flint.arb(0, r * x) for n, x in zip(fast, norm.radii, strict=True)}
         q = value(chart.decay, box)
         p = _contraction(jacobian, fast, norm, box)
         if not q > 0 or p is None:
             return None
-        lowest = q.lower()
-        far = {n: first[0][n] + value(_divided(chart.rates[n], k), box).abs_upper() * e / lowest for n in slow}
+        lengths = {k: e / q.lower()}
+        if chart.still:
+            pushed = [value(divided(chart.rates[n], k), at_centre) for n in fast]
+            length = (first[1] + norm.size(pushed) * lengths[k]) / p
+            lengths |= {n: length * x for n, x in zip(fast, norm.radii, strict=True)}
+        far = {n: first[0][n] + _way(chart.rates[n], lengths, box) for n in slow}
         g = norm.size([value(chart.rates[n], at_centre) for n in fast])
         reach = (g / p).upper().max(first[1]) if fast else zero
         if all(far[n] < moved[n] for n in slow) and (not fast or reach < r):
             low = u1.lower().max(zero)
-            return chart.pace * (low**chart.m / q.upper()).union(e**chart.m / lowest) / chart.m
+            return chart.pace * (low**chart.m / q.upper()).union(e**chart.m / q.lower()) / chart.m
         moved, r = {n: far[n].upper() for n in slow}, reach.upper()
     return None
 
 
+def _way(rate: Polynomial, lengths: Mapping[int, Ball], box: Mapping[int, Ball]) -> Ball:
+    """Bound on the integral of |rate|, all of whose terms have a factor whose own integral is in `lengths`."""
+    total, rest = flint.arb(0), rate
+    for n, length in lengths.items():
+        total += value(divided(rest, n), box).abs_upper() * length
+        rest = {monomial: c for monomial, c in rest.items() if n not in monomial}
+    return total if not rest else flint.arb.pos_inf()
+
+
 def _more(x: Ball) -> Ball:
     return (2 * x + flint.arb(2) ** -flint.ctx.prec).upper()
-
-
-def _divided(p: Polynomial, k: int) -> Polynomial:
-    """p / u, for a polynomial all of whose terms have the factor u."""
-    out: Polynomial = {}
-    for monomial, c in p.items():
-        place = monomial.index(k)
-        out[monomial[:place] + monomial[place + 1 :]] = c
-    return out
 
 
 def _norm(jacobian: dict[tuple[int, int], Polynomial], fast: list[int], state: Mapping[int, Ball]) -> _Norm | None:
