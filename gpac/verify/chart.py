@@ -40,7 +40,7 @@ class Chart:
     """The system in the chart: number `k` is u, the others x_j, and CLOCK the time since the start.
 
     `rates` and `start` are by number; `k` has the rate -u times `decay`. One unit of the clock is `unit`, and its rate
-    is `pace` u^m, where `pace` is a number too. The variables `still` are at rest where u and the others are 0 (`fold`).
+    is `pace` u^m, where `pace` is a number too. The variables `still` rest where u and the others are 0 (`fold`).
     """
 
     k: int

@@ -25,7 +25,7 @@ LEAST = 1e-3
 
 @dataclass(frozen=True)
 class Approach:
-    """The chart's time at which log u is `log_u`, the rate at which that falls from there on, and the variables then."""
+    """The chart's time at which log u is `log_u`, the rate at which that falls from there on, and the point reached."""
 
     tau: float
     log_u: float
