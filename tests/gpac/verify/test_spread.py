@@ -10,7 +10,9 @@ import sympy
 
 import gpac
 from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
+from gpac.precision import working_precision
 from gpac.verify import Answer
+from gpac.verify.growth import flow
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -115,3 +117,18 @@ def test_time_is_the_same_for_every_solution():
     ends = [mpmath.exp(2 * (-1 + s * 0.999e-5)) for s in (-1, 0, 1)]
     assert all(abs(e - mid) <= rad for e in ends) and rad <= 2.5 * (ends[2] - ends[0]) / 2
     assert prove(Circuit({"y": y}), 2, digits=30).digits >= 30
+
+
+def test_small_entries_keep_their_size_beside_large_ones():
+    """Two distances that decay and hardly feel each other, of sizes 2^-170 and 2^-130, and a constant 1."""
+    weak, strong = Fraction(1, 2**29), Fraction(1, 2**14)
+    rows = [{0: -2.5, 1: float(weak)}, {0: float(strong), 1: -2.5}, {}]
+    starts = [2.0**-170, 2.0**-130, 1.0]
+    with working_precision(64):
+        (ends,) = flow([{j: flint.arb(a) for j, a in row.items()} for row in rows], [list(map(flint.arb, starts))])
+    turn = mpmath.sqrt(mpmath.mpf(2) ** -43)
+    fall, even, odd = mpmath.exp(-2.5), mpmath.cosh(turn), mpmath.sinh(turn)
+    first = fall * (even * starts[0] + odd * mpmath.sqrt(mpmath.mpf(2) ** -15) * starts[1])
+    second = fall * (even * starts[1] + odd * mpmath.sqrt(mpmath.mpf(2) ** 15) * starts[0])
+    for bound, truth in zip(ends, (first, second, 1), strict=True):
+        assert truth * (1 - 1e-12) <= float(bound) <= 2 * truth
