@@ -130,13 +130,14 @@ class Part:
         jump, short = (2**6, 2.0**-6) if self.basis.count else (2**14, 2.0**-9)  # boxes grow too wide soon
         large = jump * max(1.0, largest(state, self.keys))
         endless = 2**50 / jump * large
+        last = end if self.limits.last is None else self.limits.last
         while True:
             if self.steps >= self.limits.max_steps:
                 return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
             if self.limits.stop():
                 return found or self._stuck("the time allowed was used up", t, wide=False)
             if len(self.keys) == 1 and self.steps < 3:  # early, while the balls are narrow
-                found = self._pole(state, t, end)
+                found = self._pole(state, t, last)
                 if found:
                     return found
             moved = self._step(state, t, to_arb(end) - to_arb(t))
@@ -153,21 +154,21 @@ class Part:
             missing = self.pace.missing(widest(state, self.keys), largest(state, self.keys), t, end, self.steps)
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
-            if largest(state, self.keys) > large and moved < short * float((to_arb(end) - to_arb(t)).abs_upper()):
+            if largest(state, self.keys) > large and moved < short * float((to_arb(last) - to_arb(t)).abs_upper()):
                 large *= jump
-                found = self._pole(state, t, end) or found
+                found = self._pole(state, t, last) or found
                 if found and found.tight:
                     return found
             if largest(state, self.keys) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
                 reason = "the solution seems to leave every bounded set soon after, which could not be proven"
                 return found or self._stuck(reason, t, wide=False)
 
-    def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
-        """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
+    def _pole(self, state: Values, t: Fraction, last: Any) -> Ends | None:
+        """An enclosure of the time where the part leaves every bounded set, if that lies before `last`."""
         if not self.limits.ends:
             return None
         self.poles = self.poles or Poles(self.series, self.all_still, self.keys)
-        pole = self.poles.find(state, to_arb(t), to_arb(end), self.limits)
+        pole = self.poles.find(state, to_arb(t), to_arb(last), self.limits)
         if pole is None:
             return None
         low, high = to_fraction((to_arb(t) + pole.time).lower()), to_fraction((to_arb(t) + pole.time).upper())

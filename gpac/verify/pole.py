@@ -137,7 +137,7 @@ def _time_in_chart(chart: Chart, left: Ball, limits: Limits) -> Ball | None:
         if flat is None:
             return None
         chart = flat
-    quiet = replace(limits, goal=None, ends=False)
+    quiet = replace(limits, goal=None, ends=False, last=None)
     time, here = None, 0.0
     for part in STAGES:
         there = _long_enough(approach, part * flint.ctx.prec / chart.m)

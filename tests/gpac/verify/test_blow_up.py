@@ -176,6 +176,23 @@ def test_values_just_before_and_ends_just_before_the_time_asked(gap):
     assert ends_at(late, EXACT.log(2), max(15, gap))
 
 
+TWICE = {
+    "scalars": (system({X: X**2, Y: Y**2}, [1, 1]), EXACT.mpf(1)),
+    "scalars of other speed": (system({X: X**2, Y: 2 * Y**2}, [1, Fraction(1, 2)]), EXACT.mpf(1)),
+    "the second a little earlier": (
+        system({X: X**2, Y: Y**2}, [1, 1 + Fraction(1, 10**30)]),
+        1 / (1 + EXACT.mpf(10) ** -30),
+    ),
+    "pairs": (system({X: X * Y, Y: X * Y, Z: Z * T, T: Z * T}, [1, 2, 2, 1]), EXACT.log(2)),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_parts_that_end_at_the_same_time(name):
+    pivp, truth = TWICE[name]
+    assert ends_at(prove(pivp, 3, digits=20), truth, 20)
+
+
 # -- boxes ---------------------------------------------------------------------------------------------------
 
 
