@@ -128,8 +128,8 @@ class Part:
     def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
         t, found = Fraction(0), None
         jump, short = (2**6, 2.0**-6) if self.basis.count else (2**14, 2.0**-9)  # boxes grow too wide soon
-        large = jump * max(1.0, largest(state, self.keys))
-        endless = 2**50 / jump * large
+        large = jump * largest(state, self.keys).max(1)
+        endless = 2**50 // jump * large
         last = end if self.limits.last is None else self.limits.last
         while True:
             if self.steps >= self.limits.max_steps:
@@ -151,7 +151,9 @@ class Part:
             if moved is END:
                 return None
             t += moved
-            missing = self.pace.missing(widest(state, self.keys), largest(state, self.keys), t, end, self.steps)
+            missing = self.pace.missing(
+                widest(state, self.keys), log2_ball(largest(state, self.keys)) or 0.0, t, end, self.steps
+            )
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
             if largest(state, self.keys) > large and moved < short * float((to_arb(last) - to_arb(t)).abs_upper()):
