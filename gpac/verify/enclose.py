@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -50,6 +51,7 @@ def run(
                 final[w][i] = near[w][i] = ball
         done |= {id(family.parts[n]) for n in orbit.reached}
     parts = [group for group in parts if id(group) not in done]
+    limits = replace(limits, last=end)
     for number, group in enumerate(parts):
         part = Part(series, group, order, limits, affine.rows, rows, watch)
         outcome = part.go(final, near, rows, end)
@@ -57,12 +59,19 @@ def run(
         if isinstance(outcome, Stuck):
             return outcome
         if outcome is not None:  # the other parts need to exist up to this time only
-            ends, end = outcome, outcome.low
+            ends = outcome if ends is None else _first(ends, outcome)
+            end = ends.low
         progress((number + 1) / len(parts))
     if ends is not None:
         return ends
     watch.check(near, to_arb(end))
     return _reached(affine, final, near, rows, end, steps, order)
+
+
+def _first(one: Ends, other: Ends) -> Ends:
+    """The earlier of two ends, which may be the same time."""
+    low, high = min(one.low, other.low), min(one.high, other.high)
+    return Ends(low, high, one.tight and other.tight, one.steps + other.steps, max(one.order, other.order))
 
 
 def _reached(affine: Affine, final: Values, near: Values, rows: Rows, end: Any, steps: int, order: int) -> Reached:

@@ -44,7 +44,8 @@ def flow(rows: list[Row], starts: list[list[Ball]]) -> list[list[Ball]] | None:
     for k in range(1, TERMS + 1):
         term = matrix * term / k
         total = total + term
-        if all(b * NEGLIGIBLE <= a for a, b in zip(total.entries(), term.entries(), strict=True)):
+        negligible = all(b * NEGLIGIBLE <= a for a, b in zip(total.entries(), term.entries(), strict=True))
+        if negligible and _halves(matrix, term, k):
             break
     rest = _remaining(matrix, term, k)
     if rest is None:
@@ -77,10 +78,18 @@ def _finite(balls: list[Ball]) -> bool:
     return all(ball.is_finite() for ball in balls)
 
 
-def _remaining(matrix: Any, term: Any, k: int) -> Any:
-    """Bound on the terms after the k-th: they halve each time, so together they are at most the last one."""
+def _halves(matrix: Any, term: Any, k: int) -> bool:
+    """Whether the entries of all terms after the k-th are at most half of those of the one before."""
     following = matrix * term / (k + 1)
-    if all(2 * b <= a for a, b in zip(term.entries(), following.entries(), strict=True)):
+    return all(2 * b <= a for a, b in zip(term.entries(), following.entries(), strict=True))
+
+
+def _remaining(matrix: Any, term: Any, k: int) -> Any:
+    """Bound on the terms after the k-th: if they halve each time, they are together at most the last one.
+
+    Else the norm of G bounds them, and with it all entries alike, however small some of them are.
+    """
+    if _halves(matrix, term, k):
         return term
     norm = largest([sum(row, flint.arb(0)) for row in matrix.tolist()])
     if not 2 * norm <= k + 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from .affine import Symbols
 from .matrix import Ball
@@ -16,6 +17,8 @@ class Limits:
 
     With a `goal`, balls are to be narrower than 2**-goal in the end: a part that loses bits too fast for that stops.
     With `most_states`, a part that has more stops before its first step.
+    With `ends`, the end of a solution is looked for where it grows; it counts if it lies before `last` (by default the
+    end of the run).
     """
 
     max_steps: int = 20_000
@@ -23,6 +26,8 @@ class Limits:
     stop: Callable[[], bool] = field(default=lambda: False)
     goal: float | None = None
     most_states: int | None = None
+    ends: bool = True
+    last: Any = None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from .models import model
 from .order import SCOUT_BITS, SCOUT_ORDER, in_fixed_point
 from .outcome import Ends, Limits, Stuck
 from .pace import Pace
-from .pole import time_to_pole
+from .pole import Poles
 from .proof import to_fraction
 from .slopes import Key, Step
 from .spread import spread
@@ -93,6 +93,7 @@ class Part:
         self.length = flint.arb(1)
         self.framed = False
         self.steps = 0
+        self.poles: Poles | None = None
         self.pace = Pace(None if self.basis.count else limits.goal)
         self.failed = "the Taylor remainder could not be bounded"
 
@@ -128,15 +129,17 @@ class Part:
 
     def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
         t, found = Fraction(0), None
-        large = 2**14 * largest(state, self.keys).max(1)
-        endless = 2**36 * large
+        jump, short = (2**6, 2.0**-6) if self.basis.count else (2**14, 2.0**-9)  # boxes grow too wide soon
+        large = jump * largest(state, self.keys).max(1)
+        endless = 2**50 // jump * large
+        last = end if self.limits.last is None else self.limits.last
         while True:
             if self.steps >= self.limits.max_steps:
                 return found or self._stuck(f"{self.steps} steps were not enough", t, wide=False)
             if self.limits.stop():
                 return found or self._stuck("the time allowed was used up", t, wide=False)
             if len(self.keys) == 1 and self.steps < 3:  # early, while the balls are narrow
-                found = self._pole(state, t, end)
+                found = self._pole(state, t, last)
                 if found:
                     return found
             moved = self._step(state, t, to_arb(end) - to_arb(t))
@@ -155,25 +158,25 @@ class Part:
             )
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
-            if largest(state, self.keys) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
-                large *= 2**14
-                found = self._pole(state, t, end) or found
+            if largest(state, self.keys) > large and moved < short * float((to_arb(last) - to_arb(t)).abs_upper()):
+                large *= jump
+                found = self._pole(state, t, last) or found
                 if found and found.tight:
                     return found
             if largest(state, self.keys) > endless and moved < 2.0**-30 * float((to_arb(end) - to_arb(t)).abs_upper()):
                 reason = "the solution seems to leave every bounded set soon after, which could not be proven"
                 return found or self._stuck(reason, t, wide=False)
 
-    def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
-        """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
-        pole = time_to_pole(self.series, self.all_still, self.integrals, state)
+    def _pole(self, state: Values, t: Fraction, last: Any) -> Ends | None:
+        """An enclosure of the time where the part leaves every bounded set, if that lies before `last`."""
+        if not self.limits.ends:
+            return None
+        self.poles = self.poles or Poles(self.series, self.all_still, self.keys)
+        pole = self.poles.find(state, to_arb(t), to_arb(last), self.limits)
         if pole is None:
             return None
-        low, high = to_fraction((to_arb(t) + pole).lower()), to_fraction((to_arb(t) + pole).upper())
-        if not to_arb(high) < to_arb(end):
-            return None
-        alone = len(self.keys) == 1  # else another entry may end before
-        return Ends(low if alone else t, high, alone, self.steps, self.order)
+        low, high = to_fraction((to_arb(t) + pole.time).lower()), to_fraction((to_arb(t) + pole.time).upper())
+        return Ends(max(low, t) if pole.all_exist else t, high, pole.all_exist, self.steps, self.order)
 
     def _step(self, state: Values, t: Fraction, left: Ball) -> Any:
         """One proven step: to the end (returns END) or shorter (returns its length); None if none can be proven.

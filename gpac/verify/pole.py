@@ -1,51 +1,114 @@
-"""Where a solution ends: the pole of a component whose equation is its own.
+"""Where a solution ends: the states that run by themselves and grow without bound, and the time until they do.
 
-If y' = p(y) with p of degree k >= 2, then w = 1/y obeys w' = -w^(2-k) P(w) with P(w) = w^k p(1/w), and the time
-from w0 = 1/y to the pole at w = 0 is the integral of w^(k-2) / P(w) from 0 to w0. Arb's rigorous quadrature
-encloses it, and fails where P has a zero on the way (then y tends to a limit instead).
+A component with an equation of its own, y' = p(y) with p of degree k >= 2: w = 1/y obeys w' = -w^(2-k) P(w) with
+P(w) = w^k p(1/w), and the time from w0 = 1/y to the pole at w = 0 is the integral of w^(k-2) / P(w) from 0 to w0. Arb's
+rigorous quadrature encloses it, and fails where P has a zero on the way (then y tends to a limit instead).
+
+Several states that run by themselves are followed in a chart in which infinity is a place like others (`chart`), as far
+as `scout` says, by the same proven steps as any system, and from there on held in a box (`trap`).
+
+States that only the rates of others read do not end before if their own rates are linear in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import log
 from typing import Any
 
 import flint
 
-from ..exact import to_arb
 from ..precision import working_precision
-from ..wire import Constant, Input, Integral, Linear, Product, Time, Wire
 from .balls import BallSeries, Values
+from .chart import CLOCK, Chart, charts, to_circuit
+from .fold import folded
+from .magnitude import dyadic
 from .matrix import Ball
+from .outcome import Limits, Reached
+from .polynomials import TIME, Field, Polynomial, TooLarge, value
+from .scout import Approach, attracts, scout
+from .slopes import Key
+from .trap import split, time_left
 
 MOST_CANDIDATES = 16
+MOST_TOGETHER = 16
+"""States up to which a blow-up is looked for in a chart."""
+STAGES = (0.25, 0.5, 1.0)
+"""How far a solution is followed in a chart: parts of the way to where the time left is below the rounding level."""
 TRIAL_BITS = 64
 
 
-class _NotAlone(Exception):
-    """The rate of the component reads another moving quantity."""
+@dataclass(frozen=True)
+class Pole:
+    """A ball with the time from now until some states are infinite; `all_exist` if the other states exist so long."""
+
+    time: Ball
+    all_exist: bool
 
 
-def time_to_pole(series: BallSeries, still: Values, integrals: dict[Wire, list[int]], state: Values) -> Ball | None:
-    """A ball that contains the time from `state` until some component is infinite; None if none can be shown.
+class Poles:
+    """The search in one part, whose rates are written as polynomials once."""
 
-    `still` and `state` are balls of all that the constants and the integrators can be, symbols included.
-    """
-    candidates = [(w, i) for w, entries in integrals.items() for i in entries]
-    candidates.sort(key=lambda c: -float(state[c[0]][c[1]].abs_lower()))
-    for wire, i in candidates[:MOST_CANDIDATES]:
+    def __init__(self, series: BallSeries, still: Values, keys: list[Key]) -> None:
+        self.field, self.keys = Field(series, still, keys), keys
+
+    def find(self, state: Values, t: Ball, end: Ball, limits: Limits) -> Pole | None:
+        """The end of the solution that is in `state` at time t, if it can be shown to lie before `end`."""
+        balls = {n: state[w][i] for n, (w, i) in enumerate(self.keys)} | {TIME: t}
+        order = sorted(range(len(self.keys)), key=lambda n: -float(balls[n].abs_lower()))
+        seen: list[set[int]] = []
+        best: Pole | None = None
+        for n in order[:MOST_CANDIDATES]:
+            try:
+                together = self.field.closure(n, MOST_TOGETHER)
+                if set(together) in seen:
+                    continue
+                seen.append(set(together))
+                rates = {i: self.field.of(i) for i in together}
+            except TooLarge:
+                continue
+            balls |= self.field.constants
+            time = _time_to_end(rates, {i: balls[i] for i in together}, end - t, limits)
+            if time is None or not t + time < end:
+                continue
+            if self._others_exist(together):
+                return Pole(time, True)
+            if best is None or time < best.time:
+                best = Pole(time, False)
+        return best
+
+    def _others_exist(self, ending: list[int]) -> bool:
+        """Whether all other states exist as long as these: states that read each other do so linearly."""
+        others = [n for n in range(len(self.keys)) if n not in ending]
         try:
-            rate = _Expansion(series, still, wire, i).rate(wire, i)
-        except _NotAlone:
-            continue
-        found = _quadrature(rate.coeffs(), state[wire][i])
-        if found is not None:
-            return found
+            reads = {n: set(self.field.closure(n, 2 * len(self.keys) + 100)) for n in others}
+            return all(
+                sum(i in reads and n in reads[i] for i in monomial) <= 1
+                for n in others
+                for monomial in self.field.of(n)
+            )
+        except TooLarge:
+            return False
+
+
+def _time_to_end(rates: Mapping[int, Polynomial], state: Mapping[int, Ball], left: Ball, limits: Limits) -> Ball | None:
+    moving = [n for n in rates if n >= TIME]
+    if len(moving) == 1:
+        return _quadrature(rates[moving[0]], moving[0], state)
+    for chart in charts(rates, state):
+        time = _time_in_chart(chart, left, limits)
+        if time is not None:
+            return time
     return None
 
 
-def _quadrature(p: list[Ball], y: Ball) -> Ball | None:
-    """Time from y to infinity for y' = sum p_j y^j."""
-    k = len(p) - 1
+def _quadrature(rate: Polynomial, n: int, state: Mapping[int, Ball]) -> Ball | None:
+    """Time until y, variable number n, is infinite, for y' = sum p_j y^j; the other variables are constants."""
+    k, y = max((monomial.count(n) for monomial in rate), default=0), state[n]
+    p = [flint.arb(0)] * (k + 1)
+    for monomial, c in rate.items():
+        p[monomial.count(n)] += value({tuple(i for i in monomial if i != n): c}, state)
     if k < 2 or p[k].contains(0) or y.contains(0):
         return None
     reversed_p = flint.acb_poly(p[::-1])  # P(w)
@@ -57,60 +120,42 @@ def _quadrature(p: list[Ball], y: Ball) -> Ball | None:
     with working_precision(min(TRIAL_BITS, flint.ctx.prec)):  # a zero on the way shows here, and costs little
         if not flint.acb.integral(integrand, flint.acb(0), flint.acb(w0)).is_finite():
             return None
-    value = flint.acb.integral(integrand, flint.acb(0), flint.acb(w0)).real
-    return value if value.is_finite() and value > 0 else None
+    found = flint.acb.integral(integrand, flint.acb(0), flint.acb(w0)).real
+    return found if found.is_finite() and found > 0 else None
 
 
-class _Expansion:
-    """Units as polynomials in one component y; anything else that moves is refused."""
+def _time_in_chart(chart: Chart, left: Ball, limits: Limits) -> Ball | None:
+    """Follow the solution in a chart to where it can be held in a box."""
+    from .enclose import run
 
-    def __init__(self, series: BallSeries, still: Values, wire: Wire, index: int) -> None:
-        self.series, self.still, self.variable = series, still, (wire, index)
+    approach = scout(chart)
+    if approach is None or approach.point[CLOCK] > 1.001 * float((left / chart.unit).abs_upper()):
+        return None
+    fast, _ = split(chart)
+    if not attracts(chart, fast, approach.point):
+        flat = folded(chart, fast, approach.point)
+        if flat is None:
+            return None
+        chart = flat
+    quiet = replace(limits, goal=None, ends=False, last=None)
+    time, here = None, 0.0
+    for part in STAGES:
+        there = _long_enough(approach, part * flint.ctx.prec / chart.m)
+        if not there > here:
+            continue
+        circuit, given = to_circuit(chart)
+        outcome = run(circuit, dyadic(there - here), given, quiet, lambda _: None)
+        if not isinstance(outcome, Reached):
+            return time
+        chart, here = replace(chart, start={n: outcome.outputs[f"y{n}"][0] for n in chart.rates}), there
+        rest = time_left(chart)
+        if rest is not None:
+            time = chart.unit * (chart.start[CLOCK] + rest)
+            if rest.rad() <= 4 * chart.start[CLOCK].rad():
+                break
+    return time
 
-    def value(self, wire: Wire, i: int) -> Any:
-        """Entry i of a unit as a polynomial in y."""
-        wire = self.series.circuit.source(wire)
-        if isinstance(wire, Integral):
-            if (wire, i) != self.variable:
-                raise _NotAlone
-            return flint.arb_poly([0, 1])
-        if isinstance(wire, Time):
-            raise _NotAlone
-        if isinstance(wire, (Constant, Input)) or self.series.degree[wire] == 0:
-            return flint.arb_poly([self.still[wire][i]])
-        if isinstance(wire, Linear):
-            bias = flint.arb_poly([to_arb(wire.bias[i])]) if wire.bias is not None else flint.arb_poly([])
-            return self._combination(wire, i, self.value, bias)
-        assert isinstance(wire, Product)
-        total = flint.arb_poly([])
-        for o, a, b in self.series.pairs[wire]:
-            if o == i:
-                total += self.value(wire.left, a) * self.value(wire.right, b)
-        return total
 
-    def rate(self, wire: Wire, i: int) -> Any:
-        """Time derivative of entry i as a polynomial in y."""
-        wire = self.series.circuit.source(wire)
-        if self.series.degree[wire] == 0:
-            return flint.arb_poly([])
-        if isinstance(wire, Time):
-            return flint.arb_poly([1])
-        if isinstance(wire, Integral):
-            u, v = wire.integrand, wire.variable
-            return self.value(u, i if u.size > 1 else 0) * self.rate(v, i if v.size > 1 else 0)
-        if isinstance(wire, Linear):
-            return self._combination(wire, i, self.rate, flint.arb_poly([]))
-        assert isinstance(wire, Product)
-        total = flint.arb_poly([])
-        for o, a, b in self.series.pairs[wire]:
-            if o == i:
-                total += self.rate(wire.left, a) * self.value(wire.right, b)
-                total += self.value(wire.left, a) * self.rate(wire.right, b)
-        return total
-
-    def _combination(self, wire: Linear, i: int, part: Any, total: Any) -> Any:
-        for matrix, operand in self.series.matrices[wire]:
-            for j, a in matrix.row(i):
-                if not a.is_zero():
-                    total += part(operand, j) * a
-        return total
+def _long_enough(approach: Approach, bits: float) -> float:
+    """The chart's time at which u should be 2**-bits."""
+    return max(approach.tau / 2, approach.tau + (bits * log(2) + approach.log_u) / approach.rate)

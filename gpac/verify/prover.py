@@ -151,11 +151,19 @@ def _with_rising_precision(
     if boxes and -widest < goal + 16:  # rounding is to be far below the width of the boxes
         bits = max(bits, ceil(-widest) + 32) + 16
     missing, reached = float("inf"), 0.0
+    ends: tuple[Ends, int] | None = None
     while bits <= max_bits:
         outcome, last = attempt(system, end, given, limits, progress, bits)
         reached = float(last)
-        if isinstance(outcome, Ends):
-            return _ends(outcome, bits, digits, end)
+        if isinstance(outcome, Ends) and (ends is None or outcome.high - outcome.low < ends[0].high - ends[0].low):
+            ends = outcome, bits
+            missing = _log2(outcome.high - outcome.low) + goal
+            if outcome.tight and missing > 0 and not boxes:
+                bits += ceil(missing) + 8
+                continue
+        if isinstance(outcome, Ends) or ends is not None:  # narrow enough, or no narrower than before
+            assert ends is not None
+            return _ends(*ends, digits, end)
         if isinstance(outcome, Reached):
             balls = _widened(hulls_of(outcome), far, bits)
             before, missing = missing, _missing_bits(balls, goal)
@@ -171,6 +179,8 @@ def _with_rising_precision(
             return _unknown(outcome, reached, bits)
         else:
             bits = max(2 * bits, 64)
+    if ends is not None:
+        return _ends(*ends, digits, end)
     reason = f"More than {max_bits} bits would be needed; the last try got to t = {reached:.6g}."
     return Proof(Answer.UNKNOWN, reason=reason, reached=reached, bits=bits)
 
@@ -225,6 +235,13 @@ def _missing_bits(balls: tuple[Any, ...], goal: float) -> float:
         if size is not None:
             missing = max(missing, size + goal)
     return missing
+
+
+def _log2(width: Fraction) -> float:
+    """Of a positive number, or of a number below all others of interest."""
+    with working_precision(64):
+        size = log2_ball(to_arb(width))
+    return float("-inf") if size is None else size
 
 
 def _phase_count(system: Circuit | Schedule) -> int:

@@ -10,7 +10,9 @@ import sympy
 
 import gpac
 from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
+from gpac.precision import working_precision
 from gpac.verify import Answer, boxes
+from gpac.verify.growth import flow
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -131,3 +133,18 @@ def test_states_are_no_wider_for_those_that_they_drive(monkeypatch):
     system = PIVP(rates | beside, dict.fromkeys([x, y, z], 1) | dict.fromkeys(moved, 0))
     both = prove(system, 2, initial=[*box, 1, 0, 0], digits=1)
     assert all(a <= 1.2 * b for a, b in zip(both.rad, alone.rad, strict=False))
+
+
+def test_small_entries_keep_their_size_beside_large_ones():
+    """Two distances that decay and hardly feel each other, of sizes 2^-170 and 2^-130, and a constant 1."""
+    weak, strong = Fraction(1, 2**29), Fraction(1, 2**14)
+    rows = [{0: -2.5, 1: float(weak)}, {0: float(strong), 1: -2.5}, {}]
+    starts = [2.0**-170, 2.0**-130, 1.0]
+    with working_precision(64):
+        (ends,) = flow([{j: flint.arb(a) for j, a in row.items()} for row in rows], [list(map(flint.arb, starts))])
+    turn = mpmath.sqrt(mpmath.mpf(2) ** -43)
+    fall, even, odd = mpmath.exp(-2.5), mpmath.cosh(turn), mpmath.sinh(turn)
+    first = fall * (even * starts[0] + odd * mpmath.sqrt(mpmath.mpf(2) ** -15) * starts[1])
+    second = fall * (even * starts[1] + odd * mpmath.sqrt(mpmath.mpf(2) ** 15) * starts[0])
+    for bound, truth in zip(ends, (first, second, 1), strict=True):
+        assert truth * (1 - 1e-12) <= float(bound) <= 2 * truth
