@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,25 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many, 8 // many)
 
 
+@dataclass(frozen=True)
+class Record:
+    """Steps as compiled code keeps them, (rows, ...): trajectory; begin, step and unit of time; coefficients.
+
+    Coefficients are (watched entry that moves, order) in powers of time in the step's unit.
+    """
+
+    rows: np.ndarray
+    spans: np.ndarray
+    polynomials: np.ndarray
+
+    @staticmethod
+    def of(kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Record:
+        """Parts one after the other."""
+        if not kept:
+            return Record(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+        return Record(*(parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*kept, strict=True)))
+
+
 class LaneEngine:
     """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
 
@@ -118,6 +138,11 @@ class LaneEngine:
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
+        answer, record, parameters = self.recorded(batch, limits)
+        return replace(answer, pieces=self._pieces(record, parameters)) if self.settings.keep else answer
+
+    def recorded(self, batch: Batch, limits: Limits) -> tuple[Advance, Record, Any]:
+        """The same without `pieces`, what was kept as it was written, and the parameters of the trajectories."""
         queue, count = self._queue(batch), len(batch.t_end)
         crew = _Crew(self, queue, limits)
         workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
@@ -134,7 +159,7 @@ class LaneEngine:
                         future.result()
                 except KeyboardInterrupt:
                     crew.stop = STOPPED
-        return self._answer(batch, queue, crew)
+        return self._answer(batch, queue, crew), Record.of(crew.kept), self._unpacked(queue["parameters"])
 
     def _queue(self, batch: Batch) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
@@ -208,7 +233,7 @@ class LaneEngine:
             steps * float(self.order),
             length if self.settings.length else np.full(len(length), np.nan),
             space,
-            self._pieces(crew, parameters) if self.settings.keep else None,
+            None,
         )
 
     def _watched(self, moving: Any, parameters: Any) -> Any:
@@ -222,13 +247,11 @@ class LaneEngine:
                 at += operand.size
         return self.series.num.joined(columns, axis=1)
 
-    def _pieces(self, crew: _Crew, parameters: Any) -> Pieces:
+    def _pieces(self, record: Record, parameters: Any) -> Pieces:
         num, parts = self.series.num, self.parts
-        rows = np.concatenate([np.zeros(0, dtype=np.int64), *(k[0] for k in crew.kept)])
-        spans = np.concatenate([np.zeros((0, parts + 2)), *(k[1] for k in crew.kept)])
+        rows, spans = record.rows, record.spans.reshape(len(record.rows), parts + 2)
         shape = (len(rows), len(self.recurrences.moving_watched), self.order + 1)
-        numbers = np.concatenate([np.zeros((0, self.row_size)), *(k[2] for k in crew.kept)])
-        polynomials = self._unpacked(numbers.reshape(*shape, *([2] if parts == 2 else [])))
+        polynomials = self._unpacked(record.polynomials.reshape(*shape, *([2] if parts == 2 else [])))
         powers = spans[:, parts + 1, None] ** np.arange(self.order + 1)  # of two: nothing is rounded
         polynomials = each_part(lambda p: p / powers[:, None], polynomials)
         still = parameters[rows]
