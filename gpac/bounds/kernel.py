@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,13 +12,11 @@ from ..solver.lanes.machine import Compiled, registers
 from .chain import Back, Front, Reached, arrived, back, backward, forward, front, jumps
 from .chain import Tape as TapeOfStep
 from .models import Array, Model
-from .scan import POINTERS, Sizes, Step, module
+from .scan import POINTERS, Sizes, Step, Written, module
+from .skeleton import Interval, Skeleton, Spans
 from .steps import Steps, local
 from .trace import TooLong, Trace, rounded
 from .units import Units
-
-if TYPE_CHECKING:
-    from .phase import Interval, Skeleton, Spans
 
 FIGURES = 4
 """Of each step: begin, h, bound on the inexactness of h, and h in the unit of time of its polynomials."""
@@ -105,7 +103,13 @@ def _step(units: Units, orders: int, tube: float, slopes: int) -> Step:
     carried = [*_flat(after), *jump.end.reshape(-1)]
     measured = Sizes(n, orders, FIGURES, 2 * sum(sizes.values()), len(carried), len(shown), len(back_flat))
     begun += [0.0] * n  # the doubles at the end
-    return Step((first, begun), (one, [*carried, *shown]), (last, _flat(back((n, 1)))), (other, back_flat), measured)
+    return Step(
+        Written(first, begun),
+        Written(one, [*carried, *shown]),
+        Written(last, _flat(back((n, 1)))),
+        Written(other, back_flat),
+        measured,
+    )
 
 
 SQUARE = ("frame", "skew", "across", "psi")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit
 from ..graph import closure, operands
-from ..pair import two_sum
 from ..solver.choice import choose
 from ..solver.prepared import prepared
 from ..solver.results import REACHED
@@ -21,7 +21,8 @@ from ..wire import Integral
 from .chain import Reached, jumps, reach
 from .compare import reach_by_comparison
 from .models import UNIT, UP, Array, Model
-from .steps import Local, Steps, local
+from .skeleton import Interval, Skeleton, Spans, steps_of
+from .steps import Local, local
 from .units import Models, Units
 
 FINEST = 1.2e-16
@@ -36,59 +37,11 @@ MOST_DENSE = 96
 """States up to which matrices are made for every step at all."""
 MOST_COMPILED = 8
 """States up to which matrices are carried along by compiled code."""
+WORTH = 1000
+"""Steps of a batch, over the square of the number of states, that make up for the time of compiling: one second or so,
+once; bounds on arrays take 0.1 s or more for so many."""
 BLOCK = 2**21
 """Doubles that one set of models of all units should have at most: so many stay in a cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class Skeleton:
-    """What the solver made: polynomials of all states, by trajectory.
-
-    Attributes
-    ----------
-    offsets : int64, (B + 1,)
-        Steps of trajectory b are place[offsets[b] : offsets[b + 1]], in the order of time.
-    place : int64, (rows,)
-    begin, unit : float64, (rows, or more)
-        Start of each step, and its unit of time.
-    coefficients : float64, (rows, or more, dim, K + 1)
-        In powers of (t - begin) / unit.
-    start : float64, (B, dim)
-    reached : bool, (B,)
-    t : float64, (B,)
-        Time reached.
-    """
-
-    offsets: Array
-    place: Array
-    begin: Array
-    unit: Array
-    coefficients: Array
-    start: Array
-    reached: Array
-    t: Array
-
-    def where(self, some: Array) -> Skeleton:
-        """Some of the trajectories."""
-        if len(some) == len(self.t):
-            return self
-        counts = np.diff(self.offsets)[some]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.repeat(self.offsets[:-1][some] - offsets[:-1], counts) + np.arange(offsets[-1])
-        steps = self.place[rows], self.begin, self.unit, self.coefficients
-        return Skeleton(offsets, *steps, self.start[some], self.reached[some], self.t[some])
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """Exact numbers within `off` of `mid`, (size, B)."""
-
-    mid: Array
-    off: Array
-
-    def where(self, some: Array) -> Interval:
-        """Those of some trajectories."""
-        return Interval(self.mid[:, some], self.off[:, some])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +54,11 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """A circuit made ready for many batches."""
+    """A circuit made ready for many batches; a batch has one in `share` of all trajectories there will be."""
 
     circuit: Circuit
+    share: float = 1.0
+    spare: list = field(default_factory=list)
 
     @cached_property
     def units(self) -> Units:
@@ -125,21 +80,23 @@ class Course:
 
     def skeleton(self, inputs: Mapping[str, Interval], ends: Array, limits: Limits) -> Skeleton:
         """Polynomials for a batch."""
-        count, engine = len(ends), self.engine
+        count, dim, engine = len(ends), self.circuit.dim, self.engine
         given = {n: x.mid for n, x in inputs.items()}
         start = self._at_start(inputs, count).mid
         batch = Batch(given, start, np.zeros(count), ends.copy())
-        if hasattr(engine, "recorded") and engine.row_size == self.circuit.dim * (engine.order + 1):
-            out, record, _ = engine.recorded(batch, limits)
-            ids, polynomials = record.rows, record.polynomials.reshape(-1, self.circuit.dim, engine.order + 1)
-            begin, unit = record.spans.reshape(-1, 3)[:, 0], record.spans.reshape(-1, 3)[:, 2]
+        if hasattr(engine, "recorded") and engine.row_size == dim * (engine.order + 1):
+            out, record, _ = engine.recorded(batch, limits, self.spare)
+            ids, shape = record.rows, (len(record.rows), dim, engine.order + 1)
+            polynomials = record.polynomials.reshape(shape)
+            begin, unit, memory = record.spans[:, 0], record.spans[:, 2], record.memory
         else:
             out = engine.advance(batch, limits)
             ids, polynomials = out.pieces.ids, np.ascontiguousarray(out.pieces.coefficients.transpose(0, 2, 1))
-            begin, unit = out.pieces.begin, np.ones(len(ids))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=count))])
-        place = np.argsort(ids.astype(np.uint16) if count < 2**16 else ids, kind="stable")  # short ones by their digits
-        return Skeleton(offsets, place, begin, unit, polynomials, start.T, out.code == REACHED, out.t)
+            begin, unit, memory = out.pieces.begin, np.ones(len(ids)), []
+        ids = np.where(ids < 0, count, ids).astype(np.uint16 if count < 2**16 else int)  # short ones sort by digits
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=count)[:count])])
+        place = np.argsort(ids, kind="stable")[: offsets[-1]]
+        return Skeleton(offsets, place, begin, unit, polynomials, start.T, out.code == REACHED, out.t, memory)
 
     def _at_start(self, inputs: Mapping[str, Interval], count: int) -> Interval:
         models = self.units.start({n: Model(x.mid[None], x.off) for n, x in inputs.items()})
@@ -199,10 +156,10 @@ class Course:
             held = np.isfinite(start).all(axis=0)
             return Reached(0.0 * start, start, held, ~held), end
         spans = Spans.of(skeleton, ends, late)
-        kernel = self._kernel(skeleton, len(some) == len(ends), tube, slopes)
+        kernel = self._kernel(skeleton, tube, slopes) if slopes and len(some) == len(ends) else None
         if kernel:
             return kernel.reach(skeleton, spans, inputs, start)
-        steps = _steps(skeleton, spans, inputs)
+        steps = steps_of(skeleton, spans, inputs)
         last = np.zeros(len(spans.h))
         last[skeleton.offsets[some + 1] - 1] = 1
         jump = jumps(steps.c, np.roll(steps.c[0], -1, axis=-1), last)
@@ -218,9 +175,10 @@ class Course:
             ]
         return reach(Local.joined(blocks), jump, skeleton.offsets, start, end), end
 
-    def _kernel(self, skeleton: Skeleton, all_move: bool, tube: float, slopes: int) -> Any:
+    def _kernel(self, skeleton: Skeleton, tube: float, slopes: int) -> Any:
         """Compiled code for this attempt, where that is worth its while."""
-        if not slopes or not all_move or self.circuit.dim > MOST_COMPILED:
+        rows = len(skeleton.place) * self.share
+        if self.circuit.dim > MOST_COMPILED or rows < WORTH * self.circuit.dim**2 or find_spec("llvmlite") is None:
             return None
         from .kernel import Kernel, TooLong
 
@@ -263,41 +221,6 @@ class Course:
 
 def _stopped(reached: bool, t: float) -> str:
     return "" if reached else f"the solver's polynomials end at t = {t:.6g}"
-
-
-@dataclass(frozen=True, eq=False)
-class Spans:
-    """Steps in the order of trajectories: start, length and bound on its inexactness, (rows,)."""
-
-    begin: Array
-    h: Array
-    h_off: Array
-
-    @staticmethod
-    def of(skeleton: Skeleton, ends: Array, late: Array) -> Spans:
-        """Every step goes to the start of the next, the last one to the end within `late`."""
-        begin = skeleton.begin[skeleton.place]
-        some = np.flatnonzero(np.diff(skeleton.offsets))
-        last = skeleton.offsets[some + 1] - 1
-        until = np.empty(len(begin))
-        until[:-1] = begin[1:]
-        until[last] = ends[some]
-        h, low = two_sum(until, -begin)
-        off = np.abs(low)
-        off[last] = (off[last] + late[some]) * UP
-        return Spans(begin, h, off)
-
-
-def _steps(skeleton: Skeleton, spans: Spans, inputs: Mapping[str, Interval]) -> Steps:
-    """Steps in their own time, trajectory after trajectory."""
-    raw = skeleton.coefficients[skeleton.place]
-    with np.errstate(all="ignore"):
-        relative = spans.h / skeleton.unit[skeleton.place]
-        powers = np.cumprod(np.vstack([np.ones(len(relative)), *[relative] * (raw.shape[2] - 1)]), axis=0)
-        c = np.ascontiguousarray(raw.transpose(2, 1, 0)) * powers[:, None]
-    row = np.repeat(np.arange(len(skeleton.t)), np.diff(skeleton.offsets))
-    models = {n: Model(x.mid[None][:, :, row], x.off[:, row]) for n, x in inputs.items()}
-    return Steps(c, spans.begin, spans.h, spans.h_off, models)
 
 
 def nearest_double(t: Fraction) -> tuple[float, float]:

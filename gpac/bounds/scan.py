@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from ..solver.lanes.ir import DOUBLE, INT, POINTER, Code, Value
-from .trace import Array, Number, Trace
+from .trace import Number, Trace
 
 POINTERS = (
     "order",  # trajectories, lane after lane
@@ -31,32 +32,31 @@ POINTERS = (
     "control",  # groups of lanes: first, stop
 )
 
-Written = tuple[Trace, list[Any]]
-"""Operations, and the numbers asked for."""
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Operations, and the numbers asked for."""
 
-class Step:
-    """One step written down: forward from (features, front) to (front, tape), backward from (tape, back) to back.
-
-    `first` gives the front and `last` the back to begin with, from start errors.
-    """
-
-    def __init__(self, first: Written, forward: Written, last: Written, backward: Written, sizes: Sizes) -> None:
-        self.first, self.forward, self.last, self.backward, self.sizes = first, forward, last, backward, sizes
+    trace: Trace
+    asked: Sequence[Any]
 
     @property
-    def key(self) -> str:
-        """All that the code depends on."""
-        parts = [(t.operations, [_key(n) for n in out]) for t, out in (self.first, self.forward, self.last, self.backward)]
-        return repr((parts, vars(self.sizes)))
+    def key(self) -> tuple[Any, ...]:
+        """All that code for it depends on."""
+        return self.trace.operations, [operand(n) for n in self.asked]
 
 
+@dataclass(frozen=True)
 class Sizes:
     """How many numbers there are of each kind, for one lane."""
 
-    def __init__(self, dim: int, orders: int, figures: int, given: int, front: int, tape: int, back: int) -> None:
-        self.dim, self.orders, self.figures, self.given = dim, orders, figures, given
-        self.front, self.tape, self.back = front, tape, back
+    dim: int
+    orders: int
+    figures: int
+    given: int
+    front: int
+    tape: int
+    back: int
 
     @property
     def features(self) -> int:
@@ -64,8 +64,23 @@ class Sizes:
         return self.dim * self.orders + self.figures + self.dim + 1 + self.given
 
 
-def _key(number: Any) -> Any:
-    return number.place if isinstance(number, Number) else float(number)
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step written down: forward from (features, front) to (front, tape), backward from (tape, back) to back.
+
+    `first` gives the front from start errors, and `last` the back to begin with.
+    """
+
+    first: Written
+    forward: Written
+    last: Written
+    backward: Written
+    sizes: Sizes
+
+    @property
+    def key(self) -> str:
+        """All that the code depends on."""
+        return repr(([w.key for w in (self.first, self.forward, self.last, self.backward)], self.sizes))
 
 
 def module(step: Step, lanes: int) -> ir.Module:
@@ -92,7 +107,8 @@ class _Scan:
         code, sizes, pointer = self.code, self.sizes, self.pointer
         who = [code.whole_at(pointer["order"], code.add(first, lane)) for lane in range(self.lanes)]
         begin = [code.whole_at(pointer["offsets"], w) for w in who]
-        counts = [code.minus(code.whole_at(pointer["offsets"], code.add(w, 1)), b) for w, b in zip(who, begin, strict=True)]
+        ends = [code.whole_at(pointer["offsets"], code.add(w, 1)) for w in who]
+        counts = [code.minus(e, b) for b, e in zip(begin, ends, strict=True)]
         longest = counts[0]
         for count in counts[1:]:
             longest = code.larger(longest, count)
@@ -101,8 +117,7 @@ class _Scan:
         self._put(self._written(self.step.first, [("features", sizes.dim)]), "state", 0, None)
         with code.loop(0, longest) as step:
             rows = [code.add(b, code.smaller(step.index, code.minus(c, 1))) for b, c in zip(begin, counts, strict=True)]
-            ends = [code.minus(code.add(b, c), 1) for b, c in zip(begin, counts, strict=True)]
-            self._features(rows, ends)
+            self._features(rows, [code.minus(e, 1) for e in ends])
             values = self._written(self.step.forward, [("features", sizes.features), ("state", sizes.front)])
             self._put(values[: sizes.front], "state", 0, self._active(step.index, counts))
             self._put(values[sizes.front :], "tape", code.times(step.index, sizes.tape), None)
@@ -124,7 +139,7 @@ class _Scan:
         return mask
 
     def _features(self, rows: Sequence[Value], ends: Sequence[Value]) -> None:
-        """All that a step needs to know besides the front."""
+        """All that a step needs to know besides the front; `ends` are the last rows."""
         code, sizes, pointer = self.code, self.sizes, self.pointer
         wide = sizes.dim * sizes.orders
         place = [code.times(code.whole_at(pointer["place"], row), wide) for row in rows]
@@ -178,62 +193,72 @@ class _Scan:
             name, place = tables[number]
             return self.code.load(self.pointer[name], self.code.add((shifts or {}).get(name, 0), place))
 
-        return emitted(self.code, *written, read)
+        return Emission(self.code, written, read).values()
 
 
-def emitted(code: Code, trace: Trace, asked: Sequence[Any], read: Callable[[int], Value]) -> list[Value]:
+class Emission:
     """Code for the numbers asked for; `read` loads inputs."""
-    uses = _uses(trace, asked)
-    values: dict[int, Value] = {}
-    build = code.build
 
-    def value(operand: Any) -> Value:
+    def __init__(self, code: Code, written: Written, read: Callable[[int], Value]) -> None:
+        self.code, self.read = code, read
+        self.operations, self.asked = written.trace.operations, [operand(n) for n in written.asked]
+        self.uses = self._uses()
+        self.found: dict[int, Value] = {}
+
+    def _uses(self) -> Counter[int]:
+        """How often each operation is used by one that is used, or asked for."""
+        uses = Counter(o for o in self.asked if isinstance(o, int))
+        for place in range(len(self.operations) - 1, -1, -1):
+            if uses[place]:
+                uses.update(o for o in self.operations[place][1:] if isinstance(o, int))
+        return uses
+
+    def values(self) -> list[Value]:
+        """All of them."""
+        for place, (name, *operands) in enumerate(self.operations):
+            if self.uses[place] and name != "input":
+                self.found[place] = self._operation(name, *operands)
+        return [self._value(o) for o in self.asked]
+
+    def _operation(self, name: str, *operands: Any) -> Value:
+        build = self.code.build
+        if name in ("fadd", "fsub"):
+            return self._sum(operands[0], operands[1], name == "fsub")
+        values = [self._value(o) for o in operands]
+        match name:
+            case "less":
+                a, b, x, y = values
+                return build.select(build.fcmp_ordered("<", a, b), x, y)
+            case "rounded":
+                return values[0]
+            case "fmul" | "fdiv" | "fneg":
+                return getattr(build, name)(*values)
+        return self.code.intrinsic(name, *values)
+
+    def _value(self, operand: Any) -> Value:
         if not isinstance(operand, int):
-            return code.number(operand)
-        name, *operands = trace.operations[operand]
-        return read(int(operands[0])) if name == "input" else values[operand]
+            return self.code.number(operand)
+        name, *operands = self.operations[operand]
+        return self.read(int(operands[0])) if name == "input" else self.found[operand]
 
-    def factors(operand: Any) -> tuple[Value, Value] | None:
-        """Of a product that goes into one sum only."""
-        if isinstance(operand, int) and uses[operand] == 1 and trace.operations[operand][0] == "fmul":
-            _, a, b = trace.operations[operand]
-            return value(a), value(b)
-        return None
-
-    def sum_of(a: Any, b: Any, sign: int) -> Value:
-        one, other = factors(a), factors(b)
+    def _sum(self, a: Any, b: Any, negative: bool) -> Value:
+        build, one, other = self.code.build, self._factors(a), self._factors(b)
         if other is not None:
             x, y = other
-            return code.fma(x if sign > 0 else build.fneg(x), y, value(a))
+            return self.code.fma(build.fneg(x) if negative else x, y, self._value(a))
+        right = self._value(b)
         if one is not None:
-            return code.fma(*one, value(b) if sign > 0 else build.fneg(value(b)))
-        return build.fadd(value(a), value(b)) if sign > 0 else build.fsub(value(a), value(b))
+            return self.code.fma(*one, build.fneg(right) if negative else right)
+        return build.fsub(self._value(a), right) if negative else build.fadd(self._value(a), right)
 
-    for place, (name, *operands) in enumerate(trace.operations):
-        if not uses[place] or name == "input":
-            continue
-        match name:
-            case "fadd" | "fsub":
-                values[place] = sum_of(*operands, 1 if name == "fadd" else -1)
-            case "less":
-                a, b, x, y = map(value, operands)
-                values[place] = build.select(build.fcmp_ordered("<", a, b), x, y)
-            case "rounded":
-                values[place] = value(operands[0])
-            case "fmul" | "fdiv" | "fneg":
-                values[place] = getattr(build, name)(*map(value, operands))
-            case _:
-                values[place] = code.intrinsic(name, *map(value, operands))
-    return [value(_key(n)) if isinstance(n, Number) else code.number(float(n)) for n in asked]
+    def _factors(self, operand: Any) -> tuple[Value, Value] | None:
+        """Of a product that goes into one sum only."""
+        if isinstance(operand, int) and self.uses[operand] == 1 and self.operations[operand][0] == "fmul":
+            _, a, b = self.operations[operand]
+            return self._value(a), self._value(b)
+        return None
 
 
-def _uses(trace: Trace, asked: Sequence[Any]) -> Counter[int]:
-    """How often each operation is used by one that is used, or asked for."""
-    uses = Counter(n.place for n in asked if isinstance(n, Number))
-    for place in range(len(trace.operations) - 1, -1, -1):
-        if uses[place]:
-            uses.update(o for o in trace.operations[place][1:] if isinstance(o, int))
-    return uses
-
-
-__all__ = ["POINTERS", "Array", "Sizes", "Step", "emitted", "module"]
+def operand(number: Any) -> int | float:
+    """The place of a number that was written down, or a known one."""
+    return number.place if isinstance(number, Number) else float(number)
