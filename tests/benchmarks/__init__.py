@@ -12,5 +12,6 @@ part of the test suite: figures of time belong to a machine, and the peers live 
     proofs.py        proven digits and boxes, beside unproven peers and figures of others
     plain.py         what plain interval arithmetic makes of the same boxes
     network_boxes.py boxes around inputs of networks
+    certified.py     bounds on batches after the fact: what they cost, and how far above the errors they are
     table.py         Markdown, and RESULTS.md
 """

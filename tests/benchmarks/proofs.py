@@ -27,7 +27,7 @@ import sympy
 import gpac
 from gpac.verify import Answer, Proof
 
-from . import network_boxes
+from . import certified, network_boxes
 from .jobs import NETWORKS, neural_ode
 from .ours import neural_ode_circuit
 from .plain import flow_widths
@@ -137,12 +137,14 @@ BOXES = {
     ),
 }
 NETWORK_BOXES = "P8"
-JOBS = (*POINTS, *BOXES, NETWORK_BOXES)
+JOBS = (*POINTS, *BOXES, NETWORK_BOXES, certified.NAME)
 """Names of the jobs, in their order."""
 
 
 def table(name: str, more: bool, peers: Path | None, say: Callable[[str], None]) -> str:
     """One job's section as Markdown; `more` asks for the rows that take minutes too."""
+    if name == certified.NAME:
+        return certified.table(say)
     job: Points | Box | None = POINTS.get(name) or BOXES.get(name)
     title = "networks of Verisig, boxes around an input; widths over the true width" if job is None else job.title
     lines = [
