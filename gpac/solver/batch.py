@@ -96,8 +96,8 @@ def solve(
         phases, and an event is looked for in every phase that has its wire.
     extremes : True, or wires, output names, or a mapping from name to such
         Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
-        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives, an executor or
-        double-double precision.
+        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives or double-double
+        precision.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
@@ -151,7 +151,7 @@ def solve(
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = _asked(system, runnable, events, extremes, precision, executor)
+    asked = _asked(system, runnable, events, extremes, precision)
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     question = Question(runnable, arrays) if precision == "double" else None
     with shown(progress) as told:
@@ -159,7 +159,7 @@ def solve(
             from .distribute import Job, distribute
 
             options["threads"] = threads or 1
-            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
+            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp, asked)
             solution = replace(distribute(executor, todo, told), question=None)
             solution = mapped(solution, lambda a: a[0]) if batch is None else solution
             return replace(solution, question=question) if grid is None else solution
@@ -175,7 +175,7 @@ def solve(
 
 
 def _asked(
-    system: System, runnable: Circuit | Schedule, events: Any, extremes: Any, precision: str, executor: Any
+    system: System, runnable: Circuit | Schedule, events: Any, extremes: Any, precision: str
 ) -> Observation | None:
     """What is to be looked for on the way; nothing of it is loaded where nothing is."""
     if events is None and (extremes is None or extremes is False):
@@ -185,8 +185,6 @@ def _asked(
     asked = observation(system, runnable, events, extremes)
     if asked and precision != "double":
         raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
-    if asked and executor is not None:
-        raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
     return asked
 
 

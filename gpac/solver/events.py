@@ -153,6 +153,22 @@ class Events:
         """Those chosen by a mask or an index array."""
         return Events(*(getattr(self, f)[some] for f in self.__dataclass_fields__))
 
+    def numbered(self, first: int) -> Events:
+        """The same, trajectories counted from `first` on."""
+        return replace(self, trajectory=self.trajectory + first)
+
+    @staticmethod
+    def joined(parts: list[Events]) -> Events:
+        """Those of consecutive trajectories, one after the other; states are filled up with NaN to the most."""
+        dim = max(part.states.shape[1] for part in parts)
+        filled = [replace(part, states=wider(part.states, dim)) for part in parts]
+        return Events(*(np.concatenate([getattr(p, f) for p in filled]) for f in Events.__dataclass_fields__))
+
+
+def wider(states: np.ndarray, dim: int) -> np.ndarray:
+    """Rows filled up with NaN to `dim` entries."""
+    return np.pad(states, ((0, 0), (0, dim - states.shape[1])), constant_values=np.nan)
+
 
 @dataclass(frozen=True)
 class Watched:

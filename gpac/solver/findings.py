@@ -78,18 +78,16 @@ def events_of(observation: Observation, stages: list[Stage], m: int) -> Events:
     """Events of all phases: by trajectory, then in order of the run."""
     names = np.array([e.name for e in observation.events], dtype=str)
     whole = np.zeros(0, dtype=np.int64)
-    dim = max((s.found.states.shape[1] for s in stages if s.found is not None), default=0)
-    parts = [Events(whole, names[whole], whole, np.zeros(0), whole, np.zeros((0, m)), np.zeros((0, dim)), whole)]
+    parts = [Events(whole, names[whole], whole, np.zeros(0), whole, np.zeros((0, m)), np.zeros((0, 0)), whole)]
     for number, stage in enumerate(stages):
         f = stage.found
         if f is None:
             continue
         outputs = f.outputs if stage.last else np.full((len(f.t), m), np.nan)
-        states = np.pad(f.states, ((0, 0), (0, dim - f.states.shape[1])), constant_values=np.nan)
         who, t = stage.ids[f.trajectory], f.t + stage.begin[f.trajectory]
         phase = np.full(len(t), number)
-        parts.append(Events(who, names[f.event], f.entry, t, f.direction, outputs, states, phase))
-    joined = Events(*(np.concatenate([getattr(p, n) for p in parts]) for n in Events.__dataclass_fields__))
+        parts.append(Events(who, names[f.event], f.entry, t, f.direction, outputs, f.states, phase))
+    joined = Events.joined(parts)
     return joined.where(np.argsort(joined.trajectory, kind="stable"))
 
 
