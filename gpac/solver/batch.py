@@ -27,6 +27,7 @@ from .task import EPS, Limits, Settings
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .arithmetic import Doubles
     from .findings import Stage
     from .observation import Observation
 
@@ -96,8 +97,8 @@ def solve(
         phases, and an event is looked for in every phase that has its wire.
     extremes : True, or wires, output names, or a mapping from name to such
         Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
-        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives or double-double
-        precision.
+        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives.
+        In double-double precision both are located to its tolerance, and told as `gpac.Pair`s.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
@@ -151,7 +152,7 @@ def solve(
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = _asked(system, runnable, events, extremes, precision)
+    asked = _asked(system, runnable, events, extremes)
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     question = Question(runnable, arrays) if precision == "double" else None
     with shown(progress) as told:
@@ -170,22 +171,17 @@ def solve(
             parts = run_circuit(runnable, arrays, ends, call)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
-        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None, call.num)
     return replace(solution, question=question) if grid is None else _on_grid(solution, grid, dense)
 
 
-def _asked(
-    system: System, runnable: Circuit | Schedule, events: Any, extremes: Any, precision: str
-) -> Observation | None:
+def _asked(system: System, runnable: Circuit | Schedule, events: Any, extremes: Any) -> Observation | None:
     """What is to be looked for on the way; nothing of it is loaded where nothing is."""
     if events is None and (extremes is None or extremes is False):
         return None
     from .observation import observation
 
-    asked = observation(system, runnable, events, extremes)
-    if asked and precision != "double":
-        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
-    return asked
+    return observation(system, runnable, events, extremes)
 
 
 def _with_derivatives(
@@ -245,13 +241,15 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
 
 
-def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
+def _with_findings(
+    solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool, num: Doubles
+) -> Solution:
     """The solution with what was found along the way."""
     from .findings import events_of, extremes_of
 
     m = solution.outputs.shape[-1]
-    events = events_of(asked, stages, m) if asked.events else None
-    extremes = extremes_of(asked, stages, count, single) if asked.extremes else None
+    events = events_of(asked, stages, m, num) if asked.events else None
+    extremes = extremes_of(asked, stages, count, single, num) if asked.extremes else None
     return replace(solution, events=events, extremes=extremes)
 
 

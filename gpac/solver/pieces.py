@@ -40,6 +40,11 @@ class Call:
     progress: Callable[[float], None] | None
     observation: Observation | None
 
+    @property
+    def num(self) -> Doubles:
+        """The arithmetic, on the host."""
+        return arithmetic(self.settings.precision, np)
+
 
 def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: bool = True) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
@@ -87,7 +92,7 @@ def _stages(parts: list[Advance], batch: int, last: bool, call: Call) -> list[St
         return []
     from .findings import Stage, gathered
 
-    return [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return [Stage(gathered(parts), np.arange(batch), call.num.zeros((batch,)), last)]
 
 
 def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
@@ -181,7 +186,7 @@ def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Cal
         ends[...] = num.numbers(exact_array([phase.duration]))
         last = phase is schedule.phases[-1]
         part = run_circuit(phase.circuit, needed, ends, replace(call, progress=told), last)
-        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
+        begin = host(total["t"])[host(alive)] if total else call.num.zeros((count,))
         stages += [replace(stage, ids=host(alive), begin=begin) for stage in part["stages"]]
         at = 0
         for name, wire in phase.circuit.outputs.items():
