@@ -65,7 +65,7 @@ class Skeleton:
         """From what an engine keeps."""
         order = np.argsort(pieces.ids, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(pieces.ids, minlength=len(t)))])
-        return Skeleton(offsets, pieces.begin[order], pieces.coefficients[order], start, reached, t)
+        return Skeleton(offsets, pieces.begin[order], pieces.in_time()[order], start, reached, t)
 
     def where(self, some: Array) -> Skeleton:
         """Some of the trajectories."""

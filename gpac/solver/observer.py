@@ -21,7 +21,7 @@ from .events import Hits, first_terminal, found_on
 from .extremes import Extremes, extremes_on
 from .findings import COLUMNS, Found
 from .observation import Observation, Plan
-from .results import BLOW_UP, EVENT, MAX_STEPS, STOPPED, UNDERFLOW
+from .results import EVENT, MAX_STEPS, STOPPED
 from .rows import Rows, joined, joined_pieces, values_at
 from .solution import host
 from .substeps import with_substeps
@@ -80,8 +80,7 @@ class _Run:
         self.code = np.full(count, STOPPED)
         self.readings = _unread(self.num, plan.outputs, count)
         self.steps, self.orders, self.length = np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count)
-        self.start = np.abs(leading(self.state)).max(axis=0, initial=0.0)
-        self.space = self.start.copy()
+        self.space = np.abs(leading(self.state)).max(axis=0, initial=0.0)
         self.alive = np.arange(count)
         self.begun = np.zeros(count, dtype=bool)
         self.signs = np.zeros((count, len(plan.events.columns)))
@@ -133,7 +132,7 @@ class _Run:
         self.length[ids] += host(advance.length)
         space = self.space.copy()
         self.space[ids] = np.maximum(space[ids], host(advance.space))
-        self.code[ids] = np.where(going, STOPPED, self._fate(ids, code))
+        self.code[ids] = np.where(going, STOPPED, code)
         assert advance.pieces is not None
         mine = np.isin(self.held.ids, ids)
         pieces = joined_pieces([self.held.where(mine), replace(advance.pieces, ids=ids[advance.pieces.ids])])
@@ -174,18 +173,9 @@ class _Run:
         """Steps done anew from given states."""
         return self.engine.advance(self._batch(ids, state, t, t_end), Limits(AGAIN))
 
-    def _fate(self, ids: Array, code: Array) -> Array:
-        """Codes, where growth counts from the start of the run and not of the window."""
-        stuck = (code == BLOW_UP) | (code == UNDERFLOW)
-        with np.errstate(invalid="ignore"):
-            size = np.abs(leading(self.state)[:, ids]).max(axis=0, initial=0.0)
-            grown = ~(size < 1e3 * np.maximum(1.0, self.start[ids]))
-        return np.where(stuck, np.where(grown, BLOW_UP, UNDERFLOW), code)
-
     def _note(self, rows: Rows, hits: Hits) -> None:
         """Write down events with all outputs and states."""
-        c, local = rows.coefficients[hits.row], hits.place * rows.step[hits.row]
-        values = values_at(c, local)
+        values = rows.values(hits.row, hits.place)
         watched = self.plan.events
         time = rows.times(hits.row, hits.place)
         which = watched.event[hits.number], watched.entry[hits.number]
@@ -194,7 +184,7 @@ class _Run:
 
     def _end(self, ended: Array, rows: Rows, row: Array, place: Array) -> None:
         """Put trajectories where their terminal event is."""
-        values = values_at(rows.coefficients[row], place * rows.step[row])
+        values = rows.values(row, place)
         self.code[ended] = EVENT
         self.t[ended] = rows.times(row, place)
         self.state[:, ended] = values[:, self.states].T
@@ -210,13 +200,14 @@ class _Run:
         self.orders[ended] *= 1 - lost / self.steps[ended]
         self.steps[ended] -= lost
         if self.settings.length:
-            np.subtract.at(self.length, rows.ids, self._lengths(leading(rows.coefficients), local * step, step))
+            reach = step / rows.unit
+            np.subtract.at(self.length, rows.ids, self._lengths(leading(rows.coefficients), local * reach, reach))
         self.space[ended] = np.maximum(space[ended], np.abs(leading(self.state)[:, ended]).max(axis=0, initial=0.0))
         sizes = np.abs(leading(rows.coefficients)[:, 0][:, self.states]).max(axis=1, initial=0.0)
         np.maximum.at(self.space, rows.ids[local > 0], sizes[local > 0])
 
     def _lengths(self, coefficients: Array, low: Array, high: Array) -> Array:
-        """Length of the curve of all states between two times after a step's begin, by Gauss-Legendre."""
+        """Length of the curve of all states between two times, in a step's own unit, by Gauss-Legendre."""
         rate = coefficients[:, 1:, self.states] * np.arange(1.0, coefficients.shape[1])[:, None]
         total = np.zeros(len(low))
         for node, weight in zip((GAUSS[0] + 1) / 2, GAUSS[1] / 2, strict=True):
@@ -274,4 +265,4 @@ def _unread(num: Doubles, *shape: int) -> Array:
 
 
 def _no_pieces(num: Doubles, m: int) -> Pieces:
-    return Pieces(np.zeros(0, dtype=np.int64), num.zeros((0,)), np.zeros(0), num.zeros((0, 1, m)))
+    return Pieces(np.zeros(0, dtype=np.int64), num.zeros((0,)), np.zeros(0), np.zeros(0), num.zeros((0, 1, m)))

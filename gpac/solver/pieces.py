@@ -17,6 +17,7 @@ from ..pair import each_part, leading
 from ..schedule import Schedule
 from .arithmetic import Doubles, arithmetic
 from .choice import choose
+from .fates import judged
 from .results import REACHED, STOPPED, WALL_CLOCK
 from .series import Series
 from .solution import Dense, host
@@ -77,7 +78,7 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
         piece = Batch(given, state, series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
-            return choice.engine.advance(piece, limits)
+            return judged(circuit, piece, choice.engine.advance(piece, limits), settings, xp)
         told(count)
         return _untouched(piece, code, settings)
 
@@ -127,7 +128,7 @@ def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
     m = sum(w.size for w in settings.watch)
     size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
     begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
-    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
+    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), np.zeros(0), coefficients) if settings.keep else None
     readings = num.zeros((m, count))
     readings[...] = np.nan
     return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
@@ -164,8 +165,8 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Den
         coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
         at += len(p.ids)
     begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
-    step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
-    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
+    step, unit = (np.concatenate([np.zeros(0), *(getattr(p, name) for p in kept)]) for name in ("step", "unit"))
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, unit, coefficients), end)
 
 
 def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Call) -> dict:

@@ -22,8 +22,10 @@ class Rows:
         Trajectory of each.
     begin, step : (rows,)
         Where it starts, and how far it goes (negative backward in time).
+    unit : float64, (rows,)
+        Unit of time of its coefficients.
     coefficients : (rows, K + 1, m)
-        In powers of (t - begin).
+        In powers of (t - begin) / unit.
     end : (rows, m)
         Values at its far end: those with which the next step begins, or the polynomials' where none follows.
     until : (rows,)
@@ -35,6 +37,7 @@ class Rows:
     ids: np.ndarray
     begin: Array
     step: Array
+    unit: np.ndarray
     coefficients: Array
     end: Array
     until: Array
@@ -55,10 +58,10 @@ class Rows:
         end[:-1], until[:-1] = p.coefficients[1:, 0], p.begin[1:]
         until[last] = t[p.ids[last]]
         step = until - p.begin
-        own, read = values_at(p.coefficients[last], step[last]), values[p.ids[last]]
+        own, read = values_at(p.coefficients[last], step[last] / p.unit[last]), values[p.ids[last]]
         end[last] = num.where(np.isnan(leading(read)), own, read)
         first = np.append(True, last[:-1])[:count] & ~begun[p.ids]
-        return Rows(p.ids, p.begin, step, p.coefficients, end, until, first, last)
+        return Rows(p.ids, p.begin, step, p.unit, p.coefficients, end, until, first, last)
 
     def with_steps(self, pieces: Pieces) -> Rows:
         """The same runs in other steps, these by trajectory and in the order of the run."""
@@ -73,7 +76,7 @@ class Rows:
         starts, ends = np.zeros(len(last), dtype=bool), np.zeros(len(last), dtype=bool)
         starts[first], ends[last] = self.first[opening], self.final[closing]
         step = until - pieces.begin
-        return Rows(pieces.ids, pieces.begin, step, pieces.coefficients, end, until, starts, ends)
+        return Rows(pieces.ids, pieces.begin, step, pieces.unit, pieces.coefficients, end, until, starts, ends)
 
     def until_(self, row: np.ndarray, place: Array) -> Rows:
         """Rows up to a place in one row of each trajectory, (B,) both; all of those with no such row."""
@@ -82,14 +85,14 @@ class Rows:
         step = num.where(here, place[self.ids] * self.step, self.step)
         until = num.where(here, self.times(number, place[self.ids]), self.until)
         end = self.end.copy()
-        end[here] = values_at(self.coefficients[here], step[here])
-        shortened = Rows(self.ids, self.begin, step, self.coefficients, end, until, self.first, self.final | here)
+        end[here] = values_at(self.coefficients[here], step[here] / self.unit[here])
+        shortened = replace(self, step=step, end=end, until=until, final=self.final | here)
         return shortened.where(number <= limit)
 
     @property
     def pieces(self) -> Pieces:
         """The steps alone."""
-        return Pieces(self.ids, self.begin, leading(self.step), self.coefficients)
+        return Pieces(self.ids, self.begin, leading(self.step), self.unit, self.coefficients)
 
     def columns(self) -> tuple[Array, ...]:
         """All fields in their order."""
@@ -113,6 +116,10 @@ class Rows:
         time = self.begin[row] + place * self.step[row]
         return arithmetic_of(time).where(leading(place - 1.0) == 0, self.until[row], time)
 
+    def values(self, row: np.ndarray, place: Array) -> Array:
+        """Values (n, m) there."""
+        return values_at(self.coefficients[row], place * self.step[row] / self.unit[row])
+
     def on_unit(self, columns: np.ndarray) -> tuple[Array, Array]:
         """Coefficients (K + 1, rows, C) of some columns, the step counted from 0 to 1, and ends (rows, C).
 
@@ -122,10 +129,10 @@ class Rows:
         power = each_part(np.ascontiguousarray, self.coefficients[:, :, columns].transpose(1, 0, 2))
         end = self.end[:, columns]
         with np.errstate(all="ignore"):
-            factor = self.step
+            reach = factor = self.step / self.unit
             for k in range(1, len(power)):
                 power[k] = power[k] * factor[:, None]
-                factor = factor * self.step
+                factor = factor * reach
         power[~np.isfinite(leading(power))] = 0.0  # an unused order that overflowed
         total = power[-1].copy()
         for k in range(len(power) - 2, -1, -1):
@@ -135,7 +142,7 @@ class Rows:
 
 
 def values_at(coefficients: Array, local: Array) -> Array:
-    """Values (rows, m) of polynomials (rows, K + 1, m) at times (rows,) after their begin."""
+    """Values (rows, m) of polynomials (rows, K + 1, m) at times (rows,) after their begin, in their units."""
     value = coefficients[:, -1].copy()
     for k in range(coefficients.shape[1] - 2, -1, -1):
         value = value * local[:, None] + coefficients[:, k]

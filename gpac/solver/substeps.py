@@ -17,7 +17,7 @@ from .arithmetic import Array, arithmetic_of
 from .results import REACHED
 from .rows import Rows, joined_pieces, values_at
 from .solution import host
-from .task import Advance, Pieces, Settings
+from .task import Advance, Settings
 
 HALVINGS = 8
 Again = Callable[[np.ndarray, Array, Array, Array], Advance]
@@ -29,8 +29,9 @@ def rough(rows: Rows, columns: np.ndarray, states: np.ndarray, settings: Setting
     c = rows.coefficients[:, :, columns]
     end = rows.end[:, columns]
     with np.errstate(all="ignore"):
-        missed = np.abs(leading(values_at(c, rows.step) - end))
-        terms = values_at(np.abs(leading(c)), np.abs(leading(rows.step)))
+        reach = rows.step / rows.unit
+        missed = np.abs(leading(values_at(c, reach) - end))
+        terms = values_at(np.abs(leading(c)), np.abs(leading(reach)))
     state = np.abs(leading(rows.coefficients)[:, 0][:, states]).max(axis=1, initial=settings.floor)
     size = np.maximum(np.maximum(np.abs(leading(c)[:, 0]), np.abs(leading(end))), state[:, None])
     return (missed > 8 * settings.tol * size + 16 * arithmetic_of(c).unit * terms).any(axis=1)
@@ -73,8 +74,7 @@ def _halved(rows: Rows, states: np.ndarray, again: Again) -> tuple[Rows, np.ndar
     for advance, end in ((one, middle), (two, rows.until)):
         pieces = advance.pieces
         assert pieces is not None
-        number = Pieces(pieces.ids, pieces.begin, pieces.step, pieces.coefficients)
-        half = Rows.of(number, end, np.zeros(len(end), dtype=bool), host(advance.readings).T)
+        half = Rows.of(pieces, end, np.zeros(len(end), dtype=bool), host(advance.readings).T)
         half = half.where(good[half.ids])
         halves.append(replace(half, ids=rows.ids[half.ids]))
     return halves[0].along(halves[1]), ~good

@@ -88,7 +88,7 @@ def assert_same(one, other):
     assert one.engine == other.engine
     assert (one.dense is None) == (other.dense is None)
     if one.dense is not None:
-        for name in ("offsets", "begin", "end", "coefficients"):
+        for name in ("offsets", "begin", "unit", "end", "coefficients"):
             assert_array_equal(getattr(one.dense, name), getattr(other.dense, name), err_msg=name)
     assert (one.events is None, one.extremes is None) == (other.events is None, other.extremes is None)
     if one.events is not None:

@@ -1,7 +1,5 @@
 """The batched engine: right to tolerance, the same bits in any company, and honest about how each one ended."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import mpmath
 import numpy as np
 import pytest
@@ -591,11 +589,6 @@ REFUSED = {
     "grid sides": (lambda: solve(GROWTH, t=[[-0.5, 0.25]]), NumberError, "one side of 0"),
     "derivatives": (lambda: solve(GROWTH, t=1, derivatives="x"), ShapeError, "cannot differentiate by 'x'"),
     "derivatives on a grid": (lambda: solve(GROWTH, t=[[1]], derivatives=True), ShapeError, "not as a grid"),
-    "events elsewhere": (
-        lambda: solve(GROWTH, t=1, extremes=True, executor=ThreadPoolExecutor(1)),
-        GpacError,
-        "found on one machine",
-    ),
     "seconds": (lambda: solve(GROWTH, t=1, max_seconds=0), NumberError, "max_seconds must be positive"),
     "times": (lambda: solve(GROWTH, t=[1, 2, 3], initial=[[1.0], [2.0]]), ShapeError, r"\(2,\), got shape \(3,\)"),
     "times 3d": (lambda: solve(GROWTH, t=[[[1.0]]]), ShapeError, "t must be a number or have shape"),
