@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,8 +19,8 @@ from .gather import mapped
 from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
 from .results import status_names
+from .settings import check_progress, limits_of, settings_of
 from .solution import Question, Solution, host
-from .task import EPS, Limits, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from .arithmetic import Doubles
     from .findings import Stage
     from .observation import Observation
-
-LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
-"""Smallest tolerance: what the arithmetics have."""
 
 
 def solve(
@@ -129,8 +124,8 @@ def solve(
     >>> round(float(gpac.solve(gpac.PIVP({y: y}, {y: 1}), t=1).outputs[0]), 12)
     2.718281828459
     """
-    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length, precision)
-    limits = _limits(max_steps, max_seconds, threads)
+    settings, limits = settings_of(tol, atol, dense, length, precision), limits_of(max_steps, max_seconds, threads)
+    check_progress(progress)
     options: dict[str, Any] = {"tol": tol, "atol": atol, "precision": precision, "dense": dense, "length": length}
     options |= {"max_steps": max_steps, "backend": backend, "method": method}
     if derivatives:
@@ -147,6 +142,7 @@ def solve(
     check(backend, method, precision)
     arrays, batch = batch_inputs(runnable, inputs, xp, precision)
     t, grid = _grid(t, xp, precision)
+    settings = settings if grid is None else replace(settings, keep=True)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
     if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
@@ -190,7 +186,7 @@ def _with_derivatives(
     """The solution and its variational equations', each by a call of `solve` with the same options."""
     from .sensitivity import sensitivities
 
-    if np.ndim(t) == 2:
+    if _axes(t) == 2:
         raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
     tol, backend, precision = options["tol"], options["backend"], options["precision"]
     plain = partial(solve, **options)
@@ -198,37 +194,9 @@ def _with_derivatives(
     return replace(solution, jacobian=jacobian, question=None)
 
 
-def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
-    if precision not in LEAST_TOL:
-        raise GpacError(f"expected precision 'double', 'double-double' or 'single', got {precision!r}")
-    if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
-        others = ", ".join(f"precision={n!r} has {least:.2g}" for n, least in LEAST_TOL.items() if n != precision)
-        raise NumberError(
-            f"tol must lie between {LEAST_TOL[precision]:.2g}, what precision={precision!r} has ({others}), "
-            f"and 0.1, got {tol!r}; for more digits use gpac.prove"
-        )
-    atol = tol if atol is None else atol
-    if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
-        raise NumberError(f"atol must be positive and finite, got {atol!r}")
-    return Settings(float(tol), float(atol), (), bool(keep), bool(length), precision)
-
-
-def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
-    if not max_steps >= 1:
-        raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
-    if threads is not None and not threads >= 1:
-        raise NumberError(f"threads must be at least 1, got {threads!r}")
-    limits = Limits(int(max_steps), threads=threads)
-    if max_seconds is None:
-        return limits
-    if not max_seconds > 0:
-        raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
-    return replace(limits, deadline=time.monotonic() + float(max_seconds))
-
-
 def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     """End times, and the grid (1, q) or (B, q) where t has two axes."""
-    if np.ndim(t) != 2:
+    if _axes(t) != 2:
         return t, None
     grid = reals(t if isinstance(t, list) else host(t), "a grid t", np, precision)
     times = leading(grid)
@@ -239,6 +207,15 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
         raise NumberError("the times of a grid must lie on one side of 0 and be ordered away from it")
     ends = grid[:, -1]
     return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
+
+
+def _axes(t: Any) -> int:
+    try:
+        return np.ndim(t)
+    except ValueError as error:
+        raise ShapeError(
+            "the rows of a grid t must have one length; repeat their last times to fill them up"
+        ) from error
 
 
 def _with_findings(

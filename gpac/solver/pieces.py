@@ -66,7 +66,7 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
         nonlocal done
         done += ended
         if call.progress:
-            call.progress(done / max(1, batch))
+            call.progress(min(1.0, done / max(1, batch)))  # a piece that memory did not hold is begun twice
 
     limits = replace(call.limits, tell=told)
     parts: list[Advance] = []

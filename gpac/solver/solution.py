@@ -147,7 +147,11 @@ class Solution:
     def _at(self, times: Any) -> Array | Pair:
         if self.dense is None:
             raise ShapeError("this solution kept no polynomials; solve with dense=True to ask for other times")
-        values = self.dense.at(times if isinstance(times, Pair) else np.asarray(times, dtype=float))
+        times = times if isinstance(times, Pair) else reals(times, "times", np, "double")
+        count = len(self.dense.end)
+        if np.ndim(times) > 2 or (np.ndim(times) == 2 and len(times) not in (1, count)):
+            raise ShapeError(f"times must have shape (q,) or ({count}, q), got {times.shape}")
+        values = self.dense.at(times)
         return values[0] if np.ndim(self.t) == 0 else values
 
     def outputs_mpf(self) -> np.ndarray:
