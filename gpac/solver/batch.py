@@ -69,7 +69,8 @@ def solve(
         For a PIVP: start values in the order of `system.variables`, in place of its own.
     tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
         Largest local error of a step, relative to the largest state. Where the sign of a small component decides
-        (Robertson's problem: 4e-5 beside 1, and it blows up below 0), tol must be well below its size.
+        (Robertson's problem: 4e-5 beside 1, and it blows up below 0), tol must be well below its size; a trajectory
+        that blows up with a tol above 1e-8 is looked at again with a tighter one, and `solution.engine` says so.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
     precision : "double", "double-double" or "single"

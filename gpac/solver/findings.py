@@ -43,6 +43,16 @@ class Found:
     extremes: Extremes
     parts: tuple[tuple[int, slice], ...]
 
+    def replaced(self, ids: np.ndarray, other: Found, local: np.ndarray) -> Found:
+        """The same with trajectories `ids` as they are in another, which has them as `local` (ascending)."""
+        mine, more = ~np.isin(self.trajectory, ids), np.isin(other.trajectory, local)
+        theirs = replace(other, trajectory=ids[np.searchsorted(local, other.trajectory) % len(ids)])
+        columns = {n: joined([getattr(self, n)[mine], getattr(theirs, n)[more]]) for n in COLUMNS}
+        order = np.argsort(columns["trajectory"], kind="stable")
+        extremes = Extremes(*(a.copy() for a in self.extremes))
+        extremes.put(ids, other.extremes.of(local))
+        return replace(self, **{n: a[order] for n, a in columns.items()}, extremes=extremes)
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -16,7 +16,8 @@ from ..exact import exact_array
 from ..pair import each_part, leading
 from ..schedule import Schedule
 from .arithmetic import Doubles, arithmetic
-from .choice import choose
+from .choice import Choice, choose
+from .doubts import Doubts
 from .fates import judged
 from .results import REACHED, STOPPED, WALL_CLOCK
 from .series import Series
@@ -52,13 +53,8 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = call.xp, len(ends)
     settings = replace(call.settings, watch=tuple(circuit.outputs.values()))
-    chosen = partial(choose, xp=xp, backend=call.backend, method=call.method)
-    if call.observation is None:
-        choice = chosen(circuit, settings)
-    else:
-        from .observer import observing
-
-        choice = observing(circuit, settings, call.observation, last, chosen)
+    chosen = partial(_chosen, circuit, call, last)
+    choice, doubts = chosen(settings), Doubts(circuit, settings, chosen, xp)
     series = Series.of(circuit, xp, settings.precision)
     done = 0
 
@@ -78,15 +74,26 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
         piece = Batch(given, state, series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
-            return judged(circuit, piece, choice.engine.advance(piece, limits), settings, xp)
+            part = judged(circuit, piece, choice.engine.advance(piece, limits), settings, xp)
+            return doubts.settled(piece, part, limits)
         told(count)
         return _untouched(piece, code, settings)
 
     size = _in_pieces(advance, parts, batch, choice.engine.piece)
-    engine = str(choice)
+    engine = str(choice) + doubts.note
     if size < choice.engine.piece:
         engine += f"; memory held {size} trajectories at a time"
     return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": _stages(parts, batch, last, call)}
+
+
+def _chosen(circuit: Circuit, call: Call, last: bool, settings: Settings) -> Choice:
+    """The engine, observed where something is to be found."""
+    chosen = partial(choose, xp=call.xp, backend=call.backend, method=call.method)
+    if call.observation is None:
+        return chosen(circuit, settings)
+    from .observer import observing
+
+    return observing(circuit, settings, call.observation, last, chosen)
 
 
 def _stages(parts: list[Advance], batch: int, last: bool, call: Call) -> list[Stage]:
