@@ -37,6 +37,8 @@ def named_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, Any]:
         given = dict(inputs)
     elif len(needed) == 1:
         given = {next(iter(needed)): inputs}
+    elif not needed:
+        raise ShapeError("the system has no inputs: leave inputs= out (start values of a PIVP are given as initial=)")
     else:
         raise ShapeError(f"expected inputs by name for {sorted(needed)}, got one {type(inputs).__name__}")
     unknown, missing = sorted(set(given) - set(needed)), sorted(set(needed) - set(given))

@@ -93,7 +93,7 @@ class Course:
         else:
             out = engine.advance(batch, limits)
             ids, polynomials = out.pieces.ids, np.ascontiguousarray(out.pieces.coefficients.transpose(0, 2, 1))
-            begin, unit, memory = out.pieces.begin, np.ones(len(ids)), []
+            begin, unit, memory = out.pieces.begin, out.pieces.unit, []
         ids = np.where(ids < 0, count, ids).astype(np.uint16 if count < 2**16 else int)  # short ones sort by digits
         offsets = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=count)[:count])])
         place = np.argsort(ids, kind="stable")[: offsets[-1]]

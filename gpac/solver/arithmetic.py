@@ -184,3 +184,8 @@ class Pairs(Doubles):
 def arithmetic(precision: str, xp: Any) -> Doubles:
     """The arithmetic of this name: "double" or "double-double"."""
     return Pairs(xp) if precision == "double-double" else Doubles(xp)
+
+
+def arithmetic_of(array: Array) -> Doubles:
+    """The arithmetic of an array on the host."""
+    return Pairs(np) if isinstance(array, Pair) else Doubles(np)

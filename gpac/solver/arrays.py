@@ -4,6 +4,9 @@ Step size: Jorba and Zou, Experimental Mathematics 14 (2005) 99-117, with the ra
 the last third of the coefficients, so that gaps in a series do not hide its growth. After each step the
 polynomial's slope at the new point is held against the circuit's: a step that fails is halved.
 
+Every trajectory has its own unit of time, a power of two near its step, and coefficients are in powers of time in
+that unit: whatever the sizes of states and times, none of them leaves the range of doubles.
+
 States that are proven or declared nonzero (exponentials, the slopes 1 - tanh^2 of neurons) are kept accurate
 relative to their own size: a slope of 1e-20 multiplies everything that follows when its neuron comes back.
 """
@@ -19,12 +22,14 @@ import numpy as np
 
 from ..circuit import Circuit
 from .arithmetic import Doubles, arithmetic
-from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .series import LANES, Array, Series, largest, to_blocks
 from .solution import host
 from .task import EPS, Advance, Batch, Limits, Pieces, Settings
 
 LARGEST_WEIGHT = 1e100
+UNIT_BITS = 16
+"""A trajectory whose coefficients overflow tries again with a unit of time this many bits smaller."""
 GAUSS = np.polynomial.legendre.leggauss(4)
 CHUNK_BYTES = 64 * 2**20
 """Coefficients held at a time by a processor."""
@@ -77,7 +82,7 @@ class Run:
         self.c[0][:, : series.dim] = num.each(blocks, batch.state)
         with np.errstate(all="ignore"):
             self.series.values(self.c, self.inputs, self.t, still=True)
-        self.first_scale = xp.maximum(self._space(), 1.0)
+        self.unit = xp.ones(self.t.shape)
         m = sum(w.size for w in settings.watch)
         self.results = Results(num, count, series.dim, m)
         self.results.space[self.ids[live]] = self._space()[live]
@@ -86,7 +91,7 @@ class Run:
     def go(self) -> Advance:
         """Advance until every trajectory has ended or a limit is met."""
         with np.errstate(all="ignore"):
-            self.series.order(self.c, self.rates, 1, self.settings.keep)
+            self._first_unit()
             try:
                 while bool(self.live.any()):
                     if time.monotonic() > self.limits.deadline:
@@ -101,47 +106,58 @@ class Run:
         """Largest state (block, lane)."""
         return largest(self.num.lead(self.c[0])[:, : self.series.dim], self.xp)
 
+    def _first_unit(self) -> None:
+        """Units of time in which states change by their own size, or the time left where that is less."""
+        xp, left = self.xp, self.xp.abs(self.num.lead(self.t_end - self.t))
+        self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
+        rate = largest(self.num.lead(self.c[1])[:, : self.series.dim], xp)
+        self.unit = _power_of_two(xp.minimum(left, xp.maximum(self._space(), self.settings.floor) / rate), xp)
+        self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
+
     def _step(self) -> None:
         xp, num, c, dim = self.xp, self.num, self.c, self.series.dim
-        order, h = self._expand()
-        h = xp.where(self.live, xp.minimum(h, self.cap), 0.0)
+        order, h, wrong = self._expand()
+        h = xp.where(self.live & ~wrong, xp.minimum(h, self.cap), 0.0)
         gap = self.t_end - self.t
         left = xp.abs(num.lead(gap))
-        last = h >= left * (1 - 4 * EPS)
+        last = ~wrong & (h >= left * (1 - 4 * EPS))
         h = xp.where(last, left, h)
-        stuck = self.live & ~last & ~(h > 4 * num.unit * xp.abs(num.lead(self.t)))
+        least = 4 * num.unit * xp.abs(num.lead(self.t))
+        smaller = self.unit * 2.0**-UNIT_BITS
+        again = self.live & wrong & (smaller > xp.maximum(least, 2.0**-1000))
+        stuck = self.live & ~last & ~again & ~(h > least)
         if bool(stuck.any()):
-            grown = ~(self._space() < 1e3 * self.first_scale)
-            self._retire(stuck & grown, BLOW_UP)
-            self._retire(stuck & ~grown, UNDERFLOW)
+            self._retire(stuck, UNDERFLOW)
             h = xp.where(self.live, h, 0.0)
         after = num.where(last & self.live, self.t_end, self.t + xp.copysign(h, num.lead(gap)))
         step = after - self.t  # by what the clock can add: rounding of time costs no accuracy
-        h = num.lead(step)
-        powers = _powers(step, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
+        h, unit = num.lead(step), self.unit
+        relative = num.each(lambda part: part / unit, step)
+        powers = _powers(relative, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
         increment = num.evaluate(c[1:, :, :dim], powers[1:])
         if not bool(xp.isfinite(num.lead(increment)).all()):  # an order that a lane does not use may have overflowed
             num.clear(c, ~self._used(order))
             increment = num.evaluate(c[1:, :, :dim], powers[1:])
         slope = self._slope(powers)
-        length = self._length(h, order) if self.settings.length else xp.zeros(h.shape)
+        length = self._length(num.lead(relative), order) if self.settings.length else xp.zeros(h.shape)
         if self.settings.keep:
             polynomials, begin = self._polynomials(order), self.t.copy()
         t_old = self.t
         self.t = after
         c[0][:, :dim] = old[:, :dim] + increment
+        self.unit = xp.where(h != 0, _power_of_two(xp.abs(h), xp), xp.where(again, smaller, unit))
         self._restart()
-        good = self.live & self._trusted(slope, step, order)
+        good = self.live & ~wrong & self._trusted(slope, step, order)
         if not bool((good | ~self.live).all()):
             self.t = num.where(good, self.t, t_old)
-            self.cap = xp.where(good, xp.inf, xp.where(self.live, xp.abs(h) / 2, xp.inf))
+            self.cap = xp.where(self.live & ~good & ~again, xp.abs(h) / 2, xp.inf)
             c[0][...] = num.where(good[:, None], c[0], old)
             self._restart()
         else:
             self.cap = xp.where(self.live, xp.inf, self.cap)
         if self.settings.keep:
-            self.pieces.append((self.ids[good], begin[good], h[good], polynomials[good]))
+            self.pieces.append((self.ids[good], begin[good], h[good], unit[good], polynomials[good]))
         self.results.count(self.ids[good], length[good], order[good], self._space()[good])
         self._retire(good & last, REACHED)
         spent = self.live & (self.results.steps[self.ids] >= self.limits.max_steps)
@@ -150,13 +166,14 @@ class Run:
     def _restart(self) -> None:
         """Orders 0 and 1 of every unit at the present state and time."""
         self.series.values(self.c, self.inputs, self.t, still=False)
-        self.series.order(self.c, self.rates, 1, self.settings.keep)
+        self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
 
-    def _expand(self) -> tuple[Array, Array]:
+    def _expand(self) -> tuple[Array, Array, Array]:
         """Raise the order until every trajectory can take its step; returns orders and steps (block, lane).
 
-        A trajectory stops at the first order (of 4, 8, 12, ... and the highest) that reaches its end in
-        one step. Polynomials that are kept have all orders: a wire that is only read may need them.
+        The third says whose coefficients have overflowed, so that there is no step. A trajectory stops at the first
+        order (of 4, 8, 12, ... and the highest) that reaches its end in one step. Polynomials that are kept have all
+        orders: a wire that is only read may need them.
         """
         xp, c, top = self.xp, self.c, self.top
         left = xp.abs(self.num.lead(self.t_end - self.t))
@@ -164,23 +181,24 @@ class Run:
         weights = self._weights(scale)
         roots = [None, self._root(1, scale, weights)]
         order = xp.full(self.t.shape, top)
-        step = xp.zeros(self.t.shape)
+        step, wrong = xp.zeros(self.t.shape), xp.zeros(self.t.shape, dtype=bool)
         open_ = self.live.copy()
         for k in range(2, top + 1):
-            self.series.order(c, self.rates, k, self.settings.keep)
+            self.series.order(c, self.rates, k, self.settings.keep, unit=self.unit)
             roots.append(self._root(k, scale, weights))
             if k % 4 and k < top:
                 continue
             radius = roots[k]
             for j in range(-(-2 * k // 3), k):
                 radius = xp.minimum(radius, roots[j])
-            h = self.settings.tol ** (1 / k) * radius
-            done = open_ & ((h >= left) | (k == top))
+            h = self.settings.tol ** (1 / k) * radius * self.unit
+            done = open_ & ((h >= left) | (radius == 0) | (k == top))
             order, step = xp.where(done, k, order), xp.where(done, h, step)
+            wrong |= done & (radius == 0)
             open_ &= ~done
             if not bool(open_.any()) and not self.settings.keep:
                 break
-        return order, step
+        return order, step, wrong
 
     def _weights(self, scale: Array) -> list[tuple[slice, Array]]:
         """How much more than others the entries of nonzero states count, per wire: scale / |state|."""
@@ -192,7 +210,7 @@ class Run:
         return weights
 
     def _root(self, k: int, scale: Array, weights: list[tuple[slice, Array]]) -> Array:
-        """(scale / |c_k|)**(1/k), the radius that order k suggests; inf for a zero term, 0 for a NaN."""
+        """(scale / |c_k|)**(1/k), the radius that order k suggests; inf for a zero term, 0 for inf and NaN."""
         xp = self.xp
         magnitude = xp.abs(self.num.lead(self.c[k])[:, : self.series.dim])
         for at, weight in weights:
@@ -211,13 +229,13 @@ class Run:
         xp, num, dim = self.xp, self.num, self.series.dim
         if not dim:
             return xp.ones(order.shape, dtype=bool)
-        now = self.c[1][:, :dim] * step[:, None]
+        now = self.c[1][:, :dim] * num.each(lambda part: part / self.unit, step)[:, None]
         scale, rate = xp.maximum(self._space(), self.settings.floor), xp.abs(num.lead(now)).max(axis=1)
         allowed = 10 * (order + 1) * self.settings.tol * scale + 1e4 * num.unit * (scale + rate)
         return (xp.abs(num.lead(slope - now)).max(axis=1) <= allowed) & xp.isfinite(allowed)  # inf is no state to be at
 
     def _length(self, h: Array, order: Array) -> Array:
-        """Length of the step's piece of curve: Gauss-Legendre on |y'|, 4 nodes."""
+        """Length of the curve on a step of h units: Gauss-Legendre on |y'|, 4 nodes."""
         xp, dim = self.xp, self.series.dim
         c = self.num.lead(self.c)
         total = xp.zeros(h.shape)
@@ -264,15 +282,14 @@ class Run:
         self.inputs = {name: num.each(packed, value) for name, value in self.inputs.items()}
         state = num.each(packed, self.c[0][:, : self.series.dim])
         self.t, self.t_end = (num.each(packed, a[:, None])[:, 0] for a in (self.t, self.t_end))
-        rows = self.cap, self.first_scale, self.ids
-        self.cap, self.first_scale, self.ids = (packed(row[:, None])[:, 0] for row in rows)
+        self.cap, self.unit, self.ids = (packed(row[:, None])[:, 0] for row in (self.cap, self.unit, self.ids))
         live = xp.zeros(self.ids.size, dtype=bool)
         live[:alive] = True
         self.live = live.reshape(self.ids.shape)
         self.c, self.rates = self.series.allocate(self.top, len(self.live))
         self.c[0][:, : self.series.dim] = state
         self.series.values(self.c, self.inputs, self.t, still=True)
-        self.series.order(self.c, self.rates, 1, self.settings.keep)
+        self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
 
     def _pieces(self) -> Pieces | None:
         """The polynomials kept."""
@@ -280,9 +297,18 @@ class Run:
             return None
         num, m = arithmetic(self.settings.precision, np), self.results.readings.shape[1]
         kept = [[host(part) for part in piece] for piece in self.pieces]
-        kept.append([np.zeros(0, dtype=int), num.zeros((0,)), np.zeros(0), num.zeros((0, self.top + 1, m))])
-        ids, begin, step, coefficients = zip(*kept, strict=True)
-        return Pieces(np.concatenate(ids), num.joined(begin), np.concatenate(step), num.joined(coefficients))
+        nothing = np.zeros(0)
+        kept.append([nothing.astype(int), num.zeros((0,)), nothing, nothing, num.zeros((0, self.top + 1, m))])
+        ids, begin, step, unit, coefficients = zip(*kept, strict=True)
+        spans = np.concatenate(step), np.concatenate(unit)
+        return Pieces(np.concatenate(ids), num.joined(begin), *spans, num.joined(coefficients))
+
+
+def _power_of_two(h: Array, xp: Any) -> Array:
+    """The power of two at or below h, between 2**-1000 and 2**1000; 1 where h is no positive number."""
+    good = xp.isfinite(h) & (h > 0)
+    exponent = xp.clip(xp.frexp(xp.where(good, h, 1.0))[1] - 1, -1000, 1000)
+    return xp.ldexp(xp.ones(h.shape), xp.where(good, exponent, 0))
 
 
 def _powers(h: Array, order: Array, count: int, num: Doubles) -> Array:

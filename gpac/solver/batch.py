@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,17 +19,15 @@ from .gather import mapped
 from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
 from .results import status_names
+from .settings import check_progress, limits_of, settings_of
 from .solution import Question, Solution, host
-from .task import EPS, Limits, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .arithmetic import Doubles
     from .findings import Stage
     from .observation import Observation
-
-LEAST_TOL = {"double": EPS / 2, "double-double": 2.0**-100, "single": 2.0**-21}
-"""Smallest tolerance: what the arithmetics have."""
 
 
 def solve(
@@ -73,7 +69,8 @@ def solve(
         For a PIVP: start values in the order of `system.variables`, in place of its own.
     tol : float, between 1.2e-16 (double-double: 7.9e-31) and 0.1
         Largest local error of a step, relative to the largest state. Where the sign of a small component decides
-        (Robertson's problem: 4e-5 beside 1, and it blows up below 0), tol must be well below its size.
+        (Robertson's problem: 4e-5 beside 1, and it blows up below 0), tol must be well below its size; a trajectory
+        that blows up with a tol above 1e-8 is looked at again with a tighter one, and `solution.engine` says so.
     atol : float, default `tol`
         Local error that is always accepted. Unit: state.
     precision : "double", "double-double" or "single"
@@ -96,8 +93,8 @@ def solve(
         phases, and an event is looked for in every phase that has its wire.
     extremes : True, or wires, output names, or a mapping from name to such
         Measure smallest and largest values over the run, on the steps' polynomials and not only at their ends:
-        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives, an executor or
-        double-double precision.
+        `solution.extremes`. True means all outputs. Neither these nor events go with derivatives.
+        In double-double precision both are located to its tolerance, and told as `gpac.Pair`s.
     backend : "auto", "compiled", "numpy" or "cupy"
         "auto" chooses by size and by where the inputs live; `solution.engine` says what was chosen, and why.
     method : "auto", "taylor", "rungekutta", "stiff", "Radau", "BDF" or "LSODA"
@@ -128,8 +125,8 @@ def solve(
     >>> round(float(gpac.solve(gpac.PIVP({y: y}, {y: 1}), t=1).outputs[0]), 12)
     2.718281828459
     """
-    settings = _settings(tol, atol, dense or np.ndim(t) == 2, length, precision)
-    limits = _limits(max_steps, max_seconds, threads)
+    settings, limits = settings_of(tol, atol, dense, length, precision), limits_of(max_steps, max_seconds, threads)
+    check_progress(progress)
     options: dict[str, Any] = {"tol": tol, "atol": atol, "precision": precision, "dense": dense, "length": length}
     options |= {"max_steps": max_steps, "backend": backend, "method": method}
     if derivatives:
@@ -146,12 +143,13 @@ def solve(
     check(backend, method, precision)
     arrays, batch = batch_inputs(runnable, inputs, xp, precision)
     t, grid = _grid(t, xp, precision)
+    settings = settings if grid is None else replace(settings, keep=True)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
     if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = _asked(system, runnable, events, extremes, precision, executor)
+    asked = _asked(system, runnable, events, extremes)
     ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
     question = Question(runnable, arrays) if precision == "double" else None
     with shown(progress) as told:
@@ -159,7 +157,7 @@ def solve(
             from .distribute import Job, distribute
 
             options["threads"] = threads or 1
-            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp)
+            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp, asked)
             solution = replace(distribute(executor, todo, told), question=None)
             solution = mapped(solution, lambda a: a[0]) if batch is None else solution
             return replace(solution, question=question) if grid is None else solution
@@ -170,24 +168,17 @@ def solve(
             parts = run_circuit(runnable, arrays, ends, call)
     solution = _solution(runnable.outputs, parts, batch is None, xp)
     if asked:
-        solution = _with_findings(solution, asked, parts["stages"], count, batch is None)
+        solution = _with_findings(solution, asked, parts["stages"], count, batch is None, call.num)
     return replace(solution, question=question) if grid is None else _on_grid(solution, grid, dense)
 
 
-def _asked(
-    system: System, runnable: Circuit | Schedule, events: Any, extremes: Any, precision: str, executor: Any
-) -> Observation | None:
+def _asked(system: System, runnable: Circuit | Schedule, events: Any, extremes: Any) -> Observation | None:
     """What is to be looked for on the way; nothing of it is loaded where nothing is."""
     if events is None and (extremes is None or extremes is False):
         return None
     from .observation import observation
 
-    asked = observation(system, runnable, events, extremes)
-    if asked and precision != "double":
-        raise GpacError("events and extremes are found in doubles: leave precision= out, or solve once more for them")
-    if asked and executor is not None:
-        raise GpacError("events and extremes are found on one machine: leave executor= out, or cut the batch yourself")
-    return asked
+    return observation(system, runnable, events, extremes)
 
 
 def _with_derivatives(
@@ -196,7 +187,7 @@ def _with_derivatives(
     """The solution and its variational equations', each by a call of `solve` with the same options."""
     from .sensitivity import sensitivities
 
-    if np.ndim(t) == 2:
+    if _axes(t) == 2:
         raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
     tol, backend, precision = options["tol"], options["backend"], options["precision"]
     plain = partial(solve, **options)
@@ -204,37 +195,9 @@ def _with_derivatives(
     return replace(solution, jacobian=jacobian, question=None)
 
 
-def _settings(tol: float, atol: float | None, keep: bool, length: bool, precision: str) -> Settings:
-    if precision not in LEAST_TOL:
-        raise GpacError(f"expected precision 'double', 'double-double' or 'single', got {precision!r}")
-    if not (isinstance(tol, (float, int)) and LEAST_TOL[precision] <= tol <= 0.1):
-        others = ", ".join(f"precision={n!r} has {least:.2g}" for n, least in LEAST_TOL.items() if n != precision)
-        raise NumberError(
-            f"tol must lie between {LEAST_TOL[precision]:.2g}, what precision={precision!r} has ({others}), "
-            f"and 0.1, got {tol!r}; for more digits use gpac.prove"
-        )
-    atol = tol if atol is None else atol
-    if not (isinstance(atol, (float, int)) and 0 < atol < math.inf):
-        raise NumberError(f"atol must be positive and finite, got {atol!r}")
-    return Settings(float(tol), float(atol), (), bool(keep), bool(length), precision)
-
-
-def _limits(max_steps: int, max_seconds: float | None, threads: int | None) -> Limits:
-    if not max_steps >= 1:
-        raise NumberError(f"max_steps must be at least 1, got {max_steps!r}")
-    if threads is not None and not threads >= 1:
-        raise NumberError(f"threads must be at least 1, got {threads!r}")
-    limits = Limits(int(max_steps), threads=threads)
-    if max_seconds is None:
-        return limits
-    if not max_seconds > 0:
-        raise NumberError(f"max_seconds must be positive, got {max_seconds!r}")
-    return replace(limits, deadline=time.monotonic() + float(max_seconds))
-
-
 def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     """End times, and the grid (1, q) or (B, q) where t has two axes."""
-    if np.ndim(t) != 2:
+    if _axes(t) != 2:
         return t, None
     grid = reals(t if isinstance(t, list) else host(t), "a grid t", np, precision)
     times = leading(grid)
@@ -247,13 +210,24 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
     return (ends[0] if len(times) == 1 else each_part(xp.asarray, ends)), grid
 
 
-def _with_findings(solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool) -> Solution:
+def _axes(t: Any) -> int:
+    try:
+        return np.ndim(t)
+    except ValueError as error:
+        raise ShapeError(
+            "the rows of a grid t must have one length; repeat their last times to fill them up"
+        ) from error
+
+
+def _with_findings(
+    solution: Solution, asked: Observation, stages: list[Stage], count: int, single: bool, num: Doubles
+) -> Solution:
     """The solution with what was found along the way."""
     from .findings import events_of, extremes_of
 
     m = solution.outputs.shape[-1]
-    events = events_of(asked, stages, m) if asked.events else None
-    extremes = extremes_of(asked, stages, count, single) if asked.extremes else None
+    events = events_of(asked, stages, m, num) if asked.events else None
+    extremes = extremes_of(asked, stages, count, single, num) if asked.extremes else None
     return replace(solution, events=events, extremes=extremes)
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -30,6 +30,9 @@ from ..schedule import Schedule
 from .gather import joined, mapped
 from .series import LANES
 from .solution import Solution, Status, host
+
+if TYPE_CHECKING:
+    from .observation import Observation
 
 PIECES_PER_WORKER = 4
 """So many that a slow worker is not waited for long and a lost one costs little."""
@@ -60,6 +63,8 @@ class Job:
         Compared with `time.monotonic()`.
     xp : module
         Where the inputs live, here and then on the worker: numpy or cupy.
+    observation : Observation or None
+        Events and extremes to be looked for.
     """
 
     system: Circuit | Schedule
@@ -69,6 +74,12 @@ class Job:
     options: dict[str, Any]
     deadline: float = float("inf")
     xp: Any = np
+    observation: Observation | None = None
+
+    @property
+    def question(self) -> tuple[Circuit | Schedule, dict[str, Any]]:
+        """What every worker is told: the system, and events and extremes on its wires."""
+        return self.system, self.observation.portable if self.observation else {}
 
     @property
     def device(self) -> bool:
@@ -99,8 +110,13 @@ def distribute(executor: Executor, job: Job, progress: Callable[[float], None] |
         )
     run = _Distribution(executor, job, progress)
     run.go()
-    solution = joined([run.done.get(low) or _untouched(job, low, high, run.reason) for low, high in run.cuts])
-    return mapped(solution, lambda a: a if a.dtype == object else job.xp.asarray(a))
+    parts = [_numbered(run.done.get(low) or _untouched(job, low, high, run.reason), low) for low, high in run.cuts]
+    solution = joined(parts)
+    extremes = solution.extremes
+    if job.observation and extremes is not None:
+        extremes = {seen.key: extremes[number] for number, seen in enumerate(job.observation.extremes)}
+    solution = mapped(replace(solution, extremes=None), lambda a: a if a.dtype == object else job.xp.asarray(a))
+    return replace(solution, extremes=extremes)
 
 
 class _Distribution:
@@ -115,7 +131,7 @@ class _Distribution:
         self.done: dict[int, Solution] = {}
         self.lost: Counter[int] = Counter()
         self.reason = Status.WALL_CLOCK
-        self.packed, self.name = _packed(job.system), uuid4().hex
+        self.packed, self.name = _packed(job.question), uuid4().hex
         self.own: Executor | None = None
 
     def go(self) -> None:
@@ -227,9 +243,9 @@ def _anew(executor: Executor, error: BaseException) -> Executor:
     )
 
 
-def _packed(system: Circuit | Schedule) -> bytes:
+def _packed(question: tuple[Circuit | Schedule, dict[str, Any]]) -> bytes:
     try:
-        return pack(system)
+        return pack(question)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise GpacError(f"the system cannot be sent to other processes: {error}; solve it without executor=") from error
 
@@ -239,30 +255,38 @@ def _seconds_left(deadline: float) -> float | None:
 
 
 @lru_cache(maxsize=4)
-def _system(packed: bytes) -> Any:
+def _question(packed: bytes) -> Any:
     """Pieces of one batch share the system, and what is kept with it."""
     return unpack(packed)
 
 
 def _work(packed: bytes, t: Any, inputs: dict[str, np.ndarray], options: dict, device: bool, ticket: Any) -> Solution:
     """On the worker: solve one piece."""
-    return _solved(_system(packed), t, inputs, options, device)
+    return _solved(_question(packed), t, inputs, options, device)
 
 
-def _solved(system: Circuit | Schedule, t: Any, inputs: dict[str, np.ndarray], options: dict, device: bool) -> Solution:
+def _solved(question: Any, t: Any, inputs: dict[str, np.ndarray], options: dict, device: bool) -> Solution:
     """A piece's solution on the host, with the axis of trajectories even where there is but one."""
     from .batch import solve
 
     xp = array_module(None, "cupy" if device else "numpy")
-    solution = solve(system, t, {name: each_part(xp.asarray, a) for name, a in inputs.items()}, **options)
+    system, observed = question
+    given = {name: each_part(xp.asarray, a) for name, a in inputs.items()}
+    solution = solve(system, t, given, **observed, **options)
     solution = mapped(replace(solution, question=None), host)
     return solution if np.ndim(solution.t) else mapped(solution, lambda a: np.array([a]))
+
+
+def _numbered(solution: Solution, first: int) -> Solution:
+    """A piece's solution, trajectories of events counted in the whole batch."""
+    events = solution.events
+    return solution if events is None else replace(solution, events=events.numbered(first))
 
 
 def _untouched(job: Job, low: int, high: int, reason: Status) -> Solution:
     """A piece that was never begun is what `solve` returns when it has no time."""
     options = job.options | {"max_seconds": 1e-9}
-    solution = _solved(job.system, *job.part(low, high), options, job.device)
+    solution = _solved(job.question, *job.part(low, high), options, job.device)
     status = np.empty(high - low, dtype=object)
     status[:] = reason
     return replace(solution, status=status)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import GpacError
+from ..pair import each_part, leading
 from ..wire import Wire
-from .roots import bernstein, crossings, ending_sign
-from .rows import Rows
+from .arithmetic import Array, arithmetic_of
+from .roots import bernstein, crossings, ending_sign, sort_keys
+from .rows import Rows, joined
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Events:
     entry : int64, (n,)
         Which entry of the wire.
     t : float64, (n,)
-        Unit: time. As near to the sign change of the step's polynomial as doubles allow.
+        Unit: time. As near to the sign change of the step's polynomial as the arithmetic allows.
     direction : int64, (n,)
         1 where the value rises through zero along the run, -1 where it falls.
     outputs : float64, (n, m)
@@ -116,15 +118,19 @@ class Events:
         All integrators at the event, those of the phase in a schedule, filled up with NaN.
     phase : int64, (n,)
         Number of the phase of a schedule, else 0.
+
+    Notes
+    -----
+    With precision="double-double", t, outputs and states are `gpac.Pair`s.
     """
 
     trajectory: np.ndarray
     name: np.ndarray
     entry: np.ndarray
-    t: np.ndarray
+    t: Array
     direction: np.ndarray
-    outputs: np.ndarray
-    states: np.ndarray
+    outputs: Array
+    states: Array
     phase: np.ndarray
 
     def __len__(self) -> int:
@@ -153,6 +159,23 @@ class Events:
         """Those chosen by a mask or an index array."""
         return Events(*(getattr(self, f)[some] for f in self.__dataclass_fields__))
 
+    def numbered(self, first: int) -> Events:
+        """The same, trajectories counted from `first` on."""
+        return replace(self, trajectory=self.trajectory + first)
+
+    @staticmethod
+    def joined(parts: list[Events]) -> Events:
+        """Those of consecutive trajectories, one after the other; states are filled up with NaN to the most."""
+        dim = max(part.states.shape[1] for part in parts)
+        filled = [replace(part, states=_wider(part.states, dim)) for part in parts]
+        return Events(*(joined([getattr(p, f) for p in filled]) for f in Events.__dataclass_fields__))
+
+
+def _wider(states: Array, dim: int) -> Array:
+    """Rows filled up with NaN to `dim` entries."""
+    missing = (0, 0), (0, dim - states.shape[1])
+    return each_part(lambda part: np.pad(part, missing, constant_values=np.nan), states)
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -180,7 +203,7 @@ class Hits:
 
     row: np.ndarray
     number: np.ndarray
-    place: np.ndarray
+    place: Array
     direction: np.ndarray
 
     def where(self, some: np.ndarray) -> Hits:
@@ -201,20 +224,23 @@ def found_on(rows: Rows, watched: Watched, signs: np.ndarray, tol: float) -> Hit
     hits = _joined(Hits(row, number, found.place, found.direction).where(late), _last_zeros(rows, power, end))
     asked = watched.direction[hits.number]
     hits = hits.where((asked == 0) | (asked == hits.direction))
-    return _until_terminal(rows, hits.where(np.lexsort((hits.number, hits.place, hits.row))), watched.terminal)
+    return _until_terminal(
+        rows, hits.where(np.lexsort((hits.number, *sort_keys(hits.place), hits.row))), watched.terminal
+    )
 
 
-def _still_small(power: np.ndarray, place: np.ndarray, tol: float) -> np.ndarray:
+def _still_small(power: Array, place: Array, tol: float) -> np.ndarray:
     """Whether all terms of polynomials (K + 1, n) are, so near to 0, nothing beside the largest of them at 1."""
+    power, place = leading(power), leading(place)
     size = np.abs(power[-1])
     for row in power[-2::-1]:
         size = size * place + np.abs(row)
     return size <= 4 * tol * np.abs(power).max(axis=0, initial=0.0)
 
 
-def _signs_before(rows: Rows, power: np.ndarray, end: np.ndarray, signs: np.ndarray) -> np.ndarray:
+def _signs_before(rows: Rows, power: Array, end: Array, signs: np.ndarray) -> np.ndarray:
     """Sign (rows, E) with which every row is entered; `signs` become those with which trajectories are left."""
-    after = np.sign(end)
+    after = np.sign(leading(end))
     zero = np.nonzero(after == 0)
     after[zero] = _arriving_at_zero(power[:, zero[0], zero[1]])
     index = np.where(after != 0, np.arange(len(after))[:, None], -1)
@@ -230,15 +256,21 @@ def _signs_before(rows: Rows, power: np.ndarray, end: np.ndarray, signs: np.ndar
     return before
 
 
-def _last_zeros(rows: Rows, power: np.ndarray, end: np.ndarray) -> Hits:
+def _last_zeros(rows: Rows, power: Array, end: Array) -> Hits:
     """Zeros met exactly where a trajectory's run ends: nothing comes after that could decide."""
-    row, number = np.nonzero((end == 0) & rows.final[:, None])
+    row, number = np.nonzero((leading(end) == 0) & rows.final[:, None])
     arriving = _arriving_at_zero(power[:, row, number])
-    hits = Hits(row, number, np.ones(len(row)), -arriving.astype(np.int64))
+    hits = Hits(row, number, _ones(power, len(row)), -arriving.astype(np.int64))
     return hits.where(arriving != 0)
 
 
-def _arriving_at_zero(power: np.ndarray) -> np.ndarray:
+def _ones(like: Array, count: int) -> Array:
+    ones = arithmetic_of(like).zeros((count,))
+    ones[:] = 1.0
+    return ones
+
+
+def _arriving_at_zero(power: Array) -> np.ndarray:
     """Signs just before 1 of polynomials (K + 1, n) that are zero there."""
     b = bernstein(power)
     b[-1] = 0.0
@@ -246,20 +278,21 @@ def _arriving_at_zero(power: np.ndarray) -> np.ndarray:
 
 
 def _joined(one: Hits, other: Hits) -> Hits:
-    return Hits(*(np.concatenate([getattr(one, f), getattr(other, f)]) for f in one.__dataclass_fields__))
+    return Hits(*(joined([getattr(one, f), getattr(other, f)]) for f in one.__dataclass_fields__))
 
 
 def _until_terminal(rows: Rows, hits: Hits, terminal: np.ndarray) -> Hits:
     """Hits up to the first terminal one of each trajectory, those at the same time included."""
     last_row, last_place = first_terminal(rows, hits, terminal)
     ids = rows.ids[hits.row]
-    return hits.where((hits.row < last_row[ids]) | ((hits.row == last_row[ids]) & (hits.place <= last_place[ids])))
+    before = leading(last_place[ids] - hits.place) >= 0
+    return hits.where((hits.row < last_row[ids]) | ((hits.row == last_row[ids]) & before))
 
 
-def first_terminal(rows: Rows, hits: Hits, terminal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_terminal(rows: Rows, hits: Hits, terminal: np.ndarray) -> tuple[np.ndarray, Array]:
     """Row and place of every trajectory's first terminal event, (B,) each; a row beyond all where it has none."""
     count = int(rows.ids.max(initial=-1)) + 1
-    row, place = np.full(count, len(rows.ids)), np.ones(count)
+    row, place = np.full(count, len(rows.ids)), _ones(hits.place, count)
     ends = np.flatnonzero(terminal[hits.number])[::-1]  # the first one is written last
     ids = rows.ids[hits.row[ends]]
     row[ids], place[ids] = hits.row[ends], hits.place[ends]

@@ -24,6 +24,8 @@ def joined(parts: list[Any]) -> Any:
         return {key: joined([part[key] for part in parts]) for key in first}
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
+    if isinstance(first, tuple):
+        return type(first)(*(joined(list(values)) for values in zip(*parts, strict=True)))
     if hasattr(type(first), "joined"):
         return type(first).joined(parts)
     return type(first)(**{f.name: joined([getattr(part, f.name) for part in parts]) for f in fields(first)})
@@ -35,6 +37,8 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
         return value
     if isinstance(value, Mapping):
         return {key: mapped(each, change) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return type(value)(*(mapped(each, change) for each in value))
     if hasattr(type(value), "__dataclass_fields__"):
         return type(value)(**{f.name: mapped(getattr(value, f.name), change) for f in fields(value)})
     return change(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,16 @@ HIDDEN = "observed {}"
 
 @dataclass(frozen=True)
 class Seen:
-    """A wire to be observed; with `last` in the last phase of a schedule only. `key` is what the caller calls it."""
+    """A wire to be observed; `key` is what the caller calls it, `output` the name of the output that was asked for."""
 
     key: Hashable
     wire: Wire
-    last: bool
+    output: str | None = None
+
+    @property
+    def last(self) -> bool:
+        """Whether it is observed in the last phase of a schedule only, the one that makes the outputs."""
+        return self.output is not None
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Observation:
         events = [k for k, s in enumerate(self.event_wires) if (last or not s.last) and belongs(s.wire, circuit)]
         extremes = [k for k, s in enumerate(self.extremes) if (last or not s.last) and belongs(s.wire, circuit)]
         return Plan.of(circuit, self, events, extremes)
+
+    @property
+    def portable(self) -> dict[str, Any]:
+        """The same question as arguments of `solve`: wires in place of expressions, extremes by number."""
+        wires = [seen.output or seen.wire for seen in self.event_wires]
+        events = [replace(event, wire=wire) for event, wire in zip(self.events, wires, strict=True)]
+        extremes = {number: seen.output or seen.wire for number, seen in enumerate(self.extremes)}
+        return {"events": events or None, "extremes": extremes or None}
 
 
 def observation(system: Any, runnable: Circuit | Schedule, events: Any, extremes: Any) -> Observation | None:
@@ -81,7 +94,7 @@ def _seen(system: Any, runnable: Circuit | Schedule, what: Any, key: Hashable, t
     if isinstance(what, str):
         if what not in runnable.outputs:
             raise GpacError(f"{told}: there is no output {what!r}; the outputs are {list(runnable.outputs)}")
-        return Seen(key, runnable.outputs[what], True)
+        return Seen(key, runnable.outputs[what], what)
     if not isinstance(what, Wire):
         wire = _from_expression(system, runnable, what, told)
     else:
@@ -93,7 +106,7 @@ def _seen(system: Any, runnable: Circuit | Schedule, what: Any, key: Hashable, t
                 f"{told}: {describe(wire)} is not made of wires of {where}; take wires that its outputs are made of, "
                 "or give the wire as an output"
             )
-    return Seen(key, wire, False)
+    return Seen(key, wire)
 
 
 def _from_expression(system: Any, runnable: Any, what: Any, told: str) -> Wire:

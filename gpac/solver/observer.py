@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from ..circuit import Circuit
+from ..pair import each_part, leading
+from .arithmetic import Doubles, arithmetic
 from .choice import Choice
 from .events import Hits, first_terminal, found_on
 from .extremes import Extremes, extremes_on
 from .findings import COLUMNS, Found
 from .observation import Observation, Plan
-from .results import BLOW_UP, EVENT, MAX_STEPS, STOPPED, UNDERFLOW
-from .rows import Rows, joined, values_at
+from .results import EVENT, MAX_STEPS, STOPPED
+from .rows import Rows, joined, joined_pieces, values_at
 from .solution import host
 from .substeps import with_substeps
-from .task import Advance, Batch, Engine, Limits, Pieces, Settings
+from .task import Advance, Array, Batch, Engine, Limits, Pieces, Settings
 
 WINDOW = 32
 LONGEST = 4096
@@ -34,7 +36,6 @@ COEFFICIENTS = 24
 AGAIN = 256
 """Steps allowed where half of a step is done again."""
 
-Array = np.ndarray
 GAUSS = np.polynomial.legendre.leggauss(4)
 
 
@@ -72,20 +73,19 @@ class _Run:
     def __init__(self, observer: Observer, batch: Batch, limits: Limits) -> None:
         plan, count = observer.plan, len(batch.t)
         self.plan, self.settings, self.engine, self.limits = plan, observer.settings, observer.engine, limits
-        self.batch, self.like = batch, batch.state
-        self.state = np.empty(batch.state.shape)
+        self.batch, self.like, self.num = batch, leading(batch.state), arithmetic(observer.settings.precision, np)
+        self.state = self.num.zeros(batch.state.shape)
         self.state[plan.order] = host(batch.state)
-        self.t, self.t_end = host(batch.t).astype(float), host(batch.t_end)
+        self.t, self.t_end = host(batch.t).copy(), host(batch.t_end)
         self.code = np.full(count, STOPPED)
-        self.readings = np.full((plan.outputs, count), np.nan)
+        self.readings = _unread(self.num, plan.outputs, count)
         self.steps, self.orders, self.length = np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count)
-        self.start = np.abs(self.state).max(axis=0, initial=0.0)
-        self.space = self.start.copy()
+        self.space = np.abs(leading(self.state)).max(axis=0, initial=0.0)
         self.alive = np.arange(count)
         self.begun = np.zeros(count, dtype=bool)
         self.signs = np.zeros((count, len(plan.events.columns)))
-        self.extremes = Extremes.none(count, len(plan.extremes))
-        self.held = _no_pieces(plan.width)
+        self.extremes = Extremes.none(count, len(plan.extremes), self.num)
+        self.held = _no_pieces(self.num, plan.width)
         self.states = np.empty(len(plan.states), dtype=np.int64)  # their columns, in the engine's order
         self.states[plan.order] = plan.states
         self.seen = np.unique(np.concatenate([plan.events.columns, plan.extremes]))
@@ -101,14 +101,14 @@ class _Run:
                 taken, window = taken + now, min(2 * window, LONGEST)
                 self._window(now, final=taken == self.limits.max_steps)
         except KeyboardInterrupt:  # those that were on their way stay STOPPED where the last window left them
-            nothing = np.full((len(self.t), self.plan.width), np.nan)
+            nothing = _unread(self.num, len(self.t), self.plan.width)
             rows = Rows.of(self.held, self.t, self.begun, nothing)
             self._search(rows, rows.where(~rows.final), self.space)
         return self._advance()
 
     def _window(self, steps: int, final: bool) -> None:
         """So many steps for every living trajectory, as many trajectories at a time as memory holds."""
-        many = max(1, MEMORY // (8 * steps * COEFFICIENTS * max(1, self.plan.width)))
+        many = max(1, MEMORY // (8 * self.num.parts * steps * COEFFICIENTS * max(1, self.plan.width)))
         waiting = self.alive
         going = [waiting[:0]]
         for low in range(0, len(waiting), many):
@@ -124,7 +124,7 @@ class _Run:
         code = host(advance.code)
         going = (code == MAX_STEPS) & (not final)
         self.t[ids], self.state[:, ids] = host(advance.t), host(advance.state)
-        values = np.full((len(self.t), self.plan.width), np.nan)
+        values = _unread(self.num, len(self.t), self.plan.width)
         values[ids] = host(advance.readings).T
         self.readings[:, ids] = values[ids, : self.plan.outputs].T
         self.steps[ids] += host(advance.steps).astype(np.int64)
@@ -132,16 +132,16 @@ class _Run:
         self.length[ids] += host(advance.length)
         space = self.space.copy()
         self.space[ids] = np.maximum(space[ids], host(advance.space))
-        self.code[ids] = np.where(going, STOPPED, self._fate(ids, code))
+        self.code[ids] = np.where(going, STOPPED, code)
         assert advance.pieces is not None
         mine = np.isin(self.held.ids, ids)
-        pieces = joined([self.held.where(mine), replace(advance.pieces, ids=ids[advance.pieces.ids])])
+        pieces = joined_pieces([self.held.where(mine), replace(advance.pieces, ids=ids[advance.pieces.ids])])
         rows = Rows.of(pieces, self.t, self.begun, values)
         waiting = rows.final & np.isin(rows.ids, ids[going])
         self._search(rows.where(~waiting), rows.where(waiting), space)
         going &= self.code[ids] != EVENT
         waiting &= np.isin(rows.ids, ids[going])
-        self.held = joined([self.held.where(~mine), rows.where(waiting).pieces])
+        self.held = joined_pieces([self.held.where(~mine), rows.where(waiting).pieces])
         if (code == STOPPED).any():
             raise KeyboardInterrupt  # the engine was told to stop
         return ids[going]
@@ -167,24 +167,15 @@ class _Run:
         """Trajectories from a state (dim, n) on."""
         xp = _module(self.like)
         inputs = {name: a[:, xp.asarray(ids)] for name, a in self.batch.inputs.items()}
-        return Batch(inputs, xp.asarray(state), xp.asarray(t), xp.asarray(t_end))
+        return Batch(inputs, *(each_part(xp.asarray, a) for a in (state, t, t_end)))
 
     def _again(self, ids: Array, state: Array, t: Array, t_end: Array) -> Advance:
         """Steps done anew from given states."""
         return self.engine.advance(self._batch(ids, state, t, t_end), Limits(AGAIN))
 
-    def _fate(self, ids: Array, code: Array) -> Array:
-        """Codes, where growth counts from the start of the run and not of the window."""
-        stuck = (code == BLOW_UP) | (code == UNDERFLOW)
-        with np.errstate(invalid="ignore"):
-            size = np.abs(self.state[:, ids]).max(axis=0, initial=0.0)
-            grown = ~(size < 1e3 * np.maximum(1.0, self.start[ids]))
-        return np.where(stuck, np.where(grown, BLOW_UP, UNDERFLOW), code)
-
     def _note(self, rows: Rows, hits: Hits) -> None:
         """Write down events with all outputs and states."""
-        c, local = rows.coefficients[hits.row], hits.place * rows.step[hits.row]
-        values = values_at(c, local)
+        values = rows.values(hits.row, hits.place)
         watched = self.plan.events
         time = rows.times(hits.row, hits.place)
         which = watched.event[hits.number], watched.entry[hits.number]
@@ -193,7 +184,7 @@ class _Run:
 
     def _end(self, ended: Array, rows: Rows, row: Array, place: Array) -> None:
         """Put trajectories where their terminal event is."""
-        values = values_at(rows.coefficients[row], place * rows.step[row])
+        values = rows.values(row, place)
         self.code[ended] = EVENT
         self.t[ended] = rows.times(row, place)
         self.state[:, ended] = values[:, self.states].T
@@ -201,20 +192,22 @@ class _Run:
 
     def _take_off(self, ended: Array, steps: Rows, later: Rows, space: Array) -> None:
         """Take what lies after terminal events off the counts of steps, the length, and the space."""
-        rows = Rows(*(np.concatenate(a) for a in zip(steps.columns(), later.columns(), strict=True)))
+        rows = steps.along(later)
         rows = rows.where(np.isin(rows.ids, ended))
-        local = np.clip((self.t[rows.ids] - rows.begin) / np.where(rows.step == 0, 1.0, rows.step), 0.0, 1.0)
+        step, gone = leading(rows.step), leading(self.t[rows.ids] - rows.begin)
+        local = np.clip(gone / np.where(step == 0, 1.0, step), 0.0, 1.0)
         lost = np.bincount(rows.ids[local == 0], minlength=len(self.t))[ended]
         self.orders[ended] *= 1 - lost / self.steps[ended]
         self.steps[ended] -= lost
         if self.settings.length:
-            np.subtract.at(self.length, rows.ids, self._lengths(rows.coefficients, local * rows.step, rows.step))
-        self.space[ended] = np.maximum(space[ended], np.abs(self.state[:, ended]).max(axis=0, initial=0.0))
-        sizes = np.abs(rows.coefficients[:, 0][:, self.states]).max(axis=1, initial=0.0)
+            reach = step / rows.unit
+            np.subtract.at(self.length, rows.ids, self._lengths(leading(rows.coefficients), local * reach, reach))
+        self.space[ended] = np.maximum(space[ended], np.abs(leading(self.state)[:, ended]).max(axis=0, initial=0.0))
+        sizes = np.abs(leading(rows.coefficients)[:, 0][:, self.states]).max(axis=1, initial=0.0)
         np.maximum.at(self.space, rows.ids[local > 0], sizes[local > 0])
 
     def _lengths(self, coefficients: Array, low: Array, high: Array) -> Array:
-        """Length of the curve of all states between two times after a step's begin, by Gauss-Legendre."""
+        """Length of the curve of all states between two times, in a step's own unit, by Gauss-Legendre."""
         rate = coefficients[:, 1:, self.states] * np.arange(1.0, coefficients.shape[1])[:, None]
         total = np.zeros(len(low))
         for node, weight in zip((GAUSS[0] + 1) / 2, GAUSS[1] / 2, strict=True):
@@ -231,12 +224,12 @@ class _Run:
     def _advance(self) -> Advance:
         xp, m = _module(self.like), self.plan.outputs
         length = self.length if self.settings.length else np.full(len(self.t), np.nan)
-        kept = joined([_no_pieces(m), *self.kept]) if self.settings.keep else None
+        kept = joined_pieces([_no_pieces(self.num, m), *self.kept]) if self.settings.keep else None
         return Advance(
             xp.asarray(self.code),
-            xp.asarray(self.t),
-            xp.asarray(self.state[self.plan.order]),
-            xp.asarray(self.readings),
+            each_part(xp.asarray, self.t),
+            each_part(xp.asarray, self.state[self.plan.order]),
+            each_part(xp.asarray, self.readings),
             xp.asarray(self.steps),
             xp.asarray(self.orders),
             xp.asarray(length),
@@ -248,8 +241,8 @@ class _Run:
     def _found(self) -> Found:
         """Events by trajectory, each one's in their order."""
         whole, m, dim = np.zeros(0, dtype=np.int64), self.plan.outputs, len(self.plan.states)
-        none = (whole, whole, whole, np.zeros(0), whole, np.zeros((0, m)), np.zeros((0, dim)))
-        parts = [np.concatenate(p) for p in zip(none, *self.found, strict=True)]
+        none = (whole, whole, whole, self.num.zeros((0,)), whole, self.num.zeros((0, m)), self.num.zeros((0, dim)))
+        parts = [joined(list(p)) for p in zip(none, *self.found, strict=True)]
         order = np.argsort(parts[0], kind="stable")
         columns: dict[str, Any] = {n: p[order] for n, p in zip(COLUMNS, parts, strict=True)}
         return Found(**columns, extremes=self.extremes, parts=self.plan.parts)
@@ -264,5 +257,12 @@ def _module(array: Any) -> Any:
     return cupy
 
 
-def _no_pieces(m: int) -> Pieces:
-    return Pieces(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros((0, 1, m)))
+def _unread(num: Doubles, *shape: int) -> Array:
+    """NaN everywhere."""
+    values = num.zeros(shape)
+    values[...] = np.nan
+    return values
+
+
+def _no_pieces(num: Doubles, m: int) -> Pieces:
+    return Pieces(np.zeros(0, dtype=np.int64), num.zeros((0,)), np.zeros(0), np.zeros(0), num.zeros((0, 1, m)))

@@ -16,7 +16,9 @@ from ..exact import exact_array
 from ..pair import each_part, leading
 from ..schedule import Schedule
 from .arithmetic import Doubles, arithmetic
-from .choice import choose
+from .choice import Choice, choose
+from .doubts import Doubts
+from .fates import judged
 from .results import REACHED, STOPPED, WALL_CLOCK
 from .series import Series
 from .solution import Dense, host
@@ -41,18 +43,18 @@ class Call:
     progress: Callable[[float], None] | None
     observation: Observation | None
 
+    @property
+    def num(self) -> Doubles:
+        """The arithmetic, on the host."""
+        return arithmetic(self.settings.precision, np)
+
 
 def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: bool = True) -> dict:
     """Pieces of the batch one after the other; arrays (B, ...) by name."""
     xp, batch = call.xp, len(ends)
     settings = replace(call.settings, watch=tuple(circuit.outputs.values()))
-    chosen = partial(choose, xp=xp, backend=call.backend, method=call.method)
-    if call.observation is None:
-        choice = chosen(circuit, settings)
-    else:
-        from .observer import observing
-
-        choice = observing(circuit, settings, call.observation, last, chosen)
+    chosen = partial(_chosen, circuit, call, last)
+    choice, doubts = chosen(settings), Doubts(circuit, settings, chosen, xp)
     series = Series.of(circuit, xp, settings.precision)
     done = 0
 
@@ -60,7 +62,7 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
         nonlocal done
         done += ended
         if call.progress:
-            call.progress(done / max(1, batch))
+            call.progress(min(1.0, done / max(1, batch)))  # a piece that memory did not hold is begun twice
 
     limits = replace(call.limits, tell=told)
     parts: list[Advance] = []
@@ -72,15 +74,26 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
         piece = Batch(given, state, series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
-            return choice.engine.advance(piece, limits)
+            part = judged(circuit, piece, choice.engine.advance(piece, limits), settings, xp)
+            return doubts.settled(piece, part, limits)
         told(count)
         return _untouched(piece, code, settings)
 
     size = _in_pieces(advance, parts, batch, choice.engine.piece)
-    engine = str(choice)
+    engine = str(choice) + doubts.note
     if size < choice.engine.piece:
         engine += f"; memory held {size} trajectories at a time"
     return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": _stages(parts, batch, last, call)}
+
+
+def _chosen(circuit: Circuit, call: Call, last: bool, settings: Settings) -> Choice:
+    """The engine, observed where something is to be found."""
+    chosen = partial(choose, xp=call.xp, backend=call.backend, method=call.method)
+    if call.observation is None:
+        return chosen(circuit, settings)
+    from .observer import observing
+
+    return observing(circuit, settings, call.observation, last, chosen)
 
 
 def _stages(parts: list[Advance], batch: int, last: bool, call: Call) -> list[Stage]:
@@ -89,7 +102,7 @@ def _stages(parts: list[Advance], batch: int, last: bool, call: Call) -> list[St
         return []
     from .findings import Stage, gathered
 
-    return [Stage(gathered(parts), np.arange(batch), np.zeros(batch), last)]
+    return [Stage(gathered(parts), np.arange(batch), call.num.zeros((batch,)), last)]
 
 
 def _in_pieces(advance: Callable[[slice], Advance], parts: list[Advance], batch: int, size: int) -> int:
@@ -122,7 +135,7 @@ def _untouched(piece: Batch, code: int, settings: Settings) -> Advance:
     m = sum(w.size for w in settings.watch)
     size = np.abs(host(leading(piece.state))).max(axis=0, initial=0.0)
     begin, coefficients = num.zeros((0,)), num.zeros((0, 1, m))
-    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), coefficients) if settings.keep else None
+    none = Pieces(np.zeros(0, dtype=int), begin, np.zeros(0), np.zeros(0), coefficients) if settings.keep else None
     readings = num.zeros((m, count))
     readings[...] = np.nan
     return Advance(np.full(count, code), piece.t, piece.state, readings, zeros, zeros, nothing, size, none)
@@ -159,8 +172,8 @@ def _dense(parts: list[Advance], end: np.ndarray, m: int, precision: str) -> Den
         coefficients[at : at + len(p.ids), : p.coefficients.shape[1]] = p.coefficients
         at += len(p.ids)
     begin = num.joined([num.zeros((0,)), *(p.begin for p in kept)])
-    step = np.concatenate([np.zeros(0), *(p.step for p in kept)])
-    return Dense.of(Pieces(np.concatenate(ids), begin, step, coefficients), end)
+    step, unit = (np.concatenate([np.zeros(0), *(getattr(p, name) for p in kept)]) for name in ("step", "unit"))
+    return Dense.of(Pieces(np.concatenate(ids), begin, step, unit, coefficients), end)
 
 
 def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Call) -> dict:
@@ -183,7 +196,7 @@ def run_schedule(schedule: Schedule, t: Any, inputs: dict, count: int, call: Cal
         ends[...] = num.numbers(exact_array([phase.duration]))
         last = phase is schedule.phases[-1]
         part = run_circuit(phase.circuit, needed, ends, replace(call, progress=told), last)
-        begin = host(leading(total["t"]))[host(alive)] if total else np.zeros(count)
+        begin = host(total["t"])[host(alive)] if total else call.num.zeros((count,))
         stages += [replace(stage, ids=host(alive), begin=begin) for stage in part["stages"]]
         at = 0
         for name, wire in phase.circuit.outputs.items():

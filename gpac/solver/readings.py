@@ -8,7 +8,6 @@ values at both ends of the step, and needs no fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..circuit import Circuit
 from ..wire import Integral, Linear, Product, Time, Wire
@@ -30,18 +29,24 @@ def degree(circuit: Circuit, wires: Sequence[Wire], of_states: int) -> int:
 
 
 def polynomials(
-    series: Series, wires: Sequence[Wire], states: Array, inputs: dict[str, Array], begin: Array, top: int
+    series: Series,
+    wires: Sequence[Wire],
+    states: Array,
+    inputs: dict[str, Array],
+    begin: Array,
+    unit: Array,
+    top: int,
 ) -> Array:
-    """Coefficients of wires, side by side, in powers of (t - begin).
+    """Coefficients of wires, side by side, in powers of (t - begin) / unit.
 
     Parameters
     ----------
     series : Series
     wires : sequence of Wire
     states : (K + 1, block, dim, lane)
-        Coefficients of the states.
+        Coefficients of the states, in these powers.
     inputs : mapping from name to (block, size, lane)
-    begin : (block, lane)
+    begin, unit : (block, lane)
     top : int
         What `degree` says of the wires, or more.
 
@@ -56,16 +61,6 @@ def polynomials(
     series.values(c, inputs, begin, still=True)
     if not all(isinstance(series.circuit.source(w), Integral) for w in wires):
         for k in range(1, top + 1):
-            series.order(c, rates, k, readings=True, states=False)
+            series.order(c, rates, k, readings=True, states=False, unit=unit)
     found = [c[: top + 1, :, series.place(w)] for w in wires] or [c[: top + 1, :, :0]]
     return xp.concatenate(found, axis=2).transpose(1, 3, 0, 2)
-
-
-def unscaled(states: Array, h: Array, xp: Any) -> Array:
-    """Coefficients (K + 1, block, dim, lane) in powers of (t - begin) / h as those in powers of (t - begin)."""
-    out, power = states.copy(), xp.where(h == 0, 1.0, h)
-    for k in range(1, len(out)):
-        out[k] = xp.where((h == 0)[:, None], 0.0, out[k])
-        for _ in range(k):  # one after the other: the power itself may be too small for a double
-            out[k] /= power[:, None]
-    return out

@@ -12,7 +12,7 @@ from .solution import CODES, host
 from .task import Advance, Pieces
 
 Array = Any
-REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED, WALL_CLOCK, EVENT = range(len(CODES))
+REACHED, BLOW_UP, UNDERFLOW, MAX_STEPS, STOPPED, WALL_CLOCK, EVENT, OVERFLOW = range(len(CODES))
 """Codes of the statuses: `CODES[code]`."""
 
 

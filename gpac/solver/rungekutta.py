@@ -19,7 +19,7 @@ from ..circuit import Circuit
 from . import readings
 from .arithmetic import Doubles
 from .dop853 import CONTINUOUS, FIFTH, STAGES, THIRD, C
-from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .right import RightSide
 from .series import LANES, Array, Series, largest, to_blocks
 from .solution import host
@@ -79,7 +79,6 @@ class Run:
         self.degree = readings.degree(series.circuit, settings.watch, len(POWERS) - 1)
         self._allocate()
         space = largest(self.state, xp)
-        self.first_scale = xp.maximum(space, 1.0)
         self.results.space[self.ids[self.live]] = space[self.live]
 
     def go(self) -> Advance:
@@ -156,9 +155,7 @@ class Run:
         h = xp.where(last, left, self.h)
         stuck = self.live & ~last & ~(h > 4 * EPS * xp.abs(self.t))
         if bool(stuck.any()):
-            grown = ~(largest(self.state, xp) < 1e3 * self.first_scale)
-            self._retire(stuck & grown, BLOW_UP)
-            self._retire(stuck & ~grown, UNDERFLOW)
+            self._retire(stuck, UNDERFLOW)
         after = xp.where(last, self.t_end, self.t + xp.copysign(xp.where(self.live, h, 0.0), self.t_end - self.t))
         return after - self.t, after, last  # steps by what the clock can add: rounding of time costs no accuracy
 
@@ -217,9 +214,9 @@ class Run:
                 if weight:
                     states[k] += float(weight) * term
         if self.settings.keep:
-            begin, coefficients = self.t, readings.unscaled(states, h, xp)
-            kept = readings.polynomials(self.series, self.settings.watch, coefficients, self.inputs, begin, self.degree)
-            self.pieces.append((self.ids[good], begin[good], h[good], kept[good]))
+            begin, unit, watch = self.t, xp.where(h == 0, 1.0, h), self.settings.watch
+            kept = readings.polynomials(self.series, watch, states, self.inputs, begin, unit, self.degree)
+            self.pieces.append((self.ids[good], begin[good], h[good], unit[good], kept[good]))
         return self._length(states)
 
     def _length(self, states: Array) -> Array:
@@ -260,8 +257,8 @@ class Run:
 
         self.inputs = {name: packed(value) for name, value in self.inputs.items()}
         self.state, first = packed(self.state), packed(self.stages[0])
-        rows = [packed(a[:, None])[:, 0] for a in (self.t, self.t_end, self.h, self.first_scale, self.ids)]
-        self.t, self.t_end, self.h, self.first_scale, self.ids = rows
+        rows = [packed(a[:, None])[:, 0] for a in (self.t, self.t_end, self.h, self.ids)]
+        self.t, self.t_end, self.h, self.ids = rows
         self.live = xp.arange(self.t.size).reshape(self.t.shape) < alive
         self._allocate()
         self.stages[0] = first
@@ -271,7 +268,7 @@ class Run:
         if not self.settings.keep:
             return None
         m = self.results.readings.shape[1]
-        shapes = (0,), (0,), (0,), (0, self.degree + 1, m)
+        shapes = (0,), (0,), (0,), (0,), (0, self.degree + 1, m)
         kept = [[host(part) for part in piece] for piece in self.pieces]
         kept.append([np.zeros(shape, dtype=int if n == 0 else float) for n, shape in enumerate(shapes)])
         return Pieces(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))

@@ -109,10 +109,12 @@ class Series:
         readings: bool = False,
         states: bool = True,
         only: Set[Wire] | None = None,
+        unit: Array | None = None,
     ) -> None:
         """Write order k >= 1 from the orders below: of all units that drive integrators, or of all of them.
 
         Without `states`, those of the integrators are taken as they are; `only` some units may be asked for.
+        Orders are powers of time over `unit` (block, lane), which is 1 by default.
         """
         for wire in self.circuit.wires:
             if self._degree[wire] < k or not (readings or wire in self._driving):
@@ -125,9 +127,9 @@ class Series:
             elif isinstance(wire, Product):
                 c[k][:, at] = self._cauchy(wire, c, k)
             elif isinstance(wire, Integral):
-                c[k][:, at] = self._integrate(wire, c, rates, k)
+                c[k][:, at] = self._integrate(wire, c, rates, k, unit)
             else:
-                c[k][:, at] = 1.0 if k == 1 else 0.0  # time
+                c[k][:, at] = 0.0 if k > 1 else 1.0 if unit is None else unit[:, None]  # time
             if wire in self._variables:
                 rates[k][:, self._variables[wire]] = c[k][:, at] * float(k)
 
@@ -171,11 +173,14 @@ class Series:
         """Sum over the leading axis of a times b."""
         return a[0] * b[0] if len(a) == 1 else self.num.dot(a, b)
 
-    def _integrate(self, wire: Integral, c: Array, rates: Array, k: int) -> Array:
+    def _integrate(self, wire: Integral, c: Array, rates: Array, k: int, unit: Array | None) -> Array:
         """Order k of the integral of u dv: (1/k) sum over j of u_{k-j} * (j v_j)."""
         u, v = self.circuit.source(wire.integrand), self.circuit.source(wire.variable)
         if isinstance(v, Time):
-            return c[k - 1][:, self._place[u]] / float(k) if self._degree[u] >= k - 1 else 0.0
+            if self._degree[u] < k - 1:
+                return 0.0
+            found = c[k - 1][:, self._place[u]] / float(k)
+            return found if unit is None else self.num.each(lambda part: part * unit[:, None], found)
         low, high = max(1, k - self._degree[u]), min(k, self._degree[v])
         if low > high:
             return 0.0

@@ -30,6 +30,9 @@ class Status(Enum):
     STOPPED = "The run was interrupted before this trajectory reached its end time."
     WALL_CLOCK = "The allowed wall-clock time was used up before the end time."
     EVENT = "A terminal event ended the trajectory."
+    OVERFLOW = (
+        "A rate of the solution leaves the range of the arithmetic's numbers: give states or times in other units."
+    )
 
     def __str__(self) -> str:
         return self.value
@@ -144,7 +147,11 @@ class Solution:
     def _at(self, times: Any) -> Array | Pair:
         if self.dense is None:
             raise ShapeError("this solution kept no polynomials; solve with dense=True to ask for other times")
-        values = self.dense.at(times if isinstance(times, Pair) else np.asarray(times, dtype=float))
+        times = times if isinstance(times, Pair) else reals(times, "times", np, "double")
+        count = len(self.dense.end)
+        if np.ndim(times) > 2 or (np.ndim(times) == 2 and len(times) not in (1, count)):
+            raise ShapeError(f"times must have shape (q,) or ({count}, q), got {times.shape}")
+        values = self.dense.at(times)
         return values[0] if np.ndim(self.t) == 0 else values
 
     def outputs_mpf(self) -> np.ndarray:
@@ -163,13 +170,17 @@ class Dense:
         Steps of trajectory b are rows offsets[b] : offsets[b + 1], in the order in which they were taken.
     begin : float64 or Pair, (rows,)
         Time at which each step starts.
+    unit : float64, (rows,)
+        Unit of time of each step's coefficients.
     end : float64, (B,)
         Time reached; before the start where the trajectory ran backward.
     coefficients : float64 or Pair, (rows, K + 1, m)
+        In powers of (t - begin) / unit.
     """
 
     offsets: np.ndarray
     begin: Any
+    unit: np.ndarray
     end: np.ndarray
     coefficients: Any
 
@@ -179,7 +190,7 @@ class Dense:
         order = np.argsort(pieces.ids, kind="stable")
         counts = np.bincount(pieces.ids, minlength=len(end))
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        return Dense(offsets, pieces.begin[order], end, pieces.coefficients[order])
+        return Dense(offsets, pieces.begin[order], pieces.unit[order], end, pieces.coefficients[order])
 
     @staticmethod
     def joined(parts: list[Dense]) -> Dense:
@@ -189,8 +200,8 @@ class Dense:
         top = max(p.coefficients.shape[1] for p in parts)
         filled = [each_part(partial(_filled, top=top), p.coefficients) for p in parts]
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(p.offsets) for p in parts]))])
-        begin, end = (joined([getattr(p, name) for p in parts]) for name in ("begin", "end"))
-        return Dense(offsets, begin, end, joined(filled))
+        begin, unit, end = (joined([getattr(p, name) for p in parts]) for name in ("begin", "unit", "end"))
+        return Dense(offsets, begin, unit, end, joined(filled))
 
     def at(self, times: np.ndarray | Pair) -> Any:
         """Values at times (q,) or (B, q): (B, q, m); NaN outside of what the trajectory covers."""
@@ -208,7 +219,7 @@ class Dense:
         near = leading(t)
         inside = (sign * near >= sign * start[:, None]) & (sign * near <= sign * self.end[some][:, None])
         row = self._rows(some, sign, near)
-        local = (t - self.begin[row])[..., None]
+        local = ((t - self.begin[row]) / self.unit[row])[..., None]
         value = self.coefficients[row, -1]
         for k in range(self.coefficients.shape[1] - 2, -1, -1):
             value = value * local + self.coefficients[row, k]
@@ -231,7 +242,7 @@ class Dense:
         counts[ids] = np.diff(self.offsets)
         end = np.full(count, -np.inf)
         end[ids] = self.end + leading(later)
-        return Dense(np.concatenate([[0], np.cumsum(counts)]), self.begin + later, end, self.coefficients)
+        return Dense(np.concatenate([[0], np.cumsum(counts)]), self.begin + later, self.unit, end, self.coefficients)
 
 
 def _filled(coefficients: np.ndarray, top: int) -> np.ndarray:

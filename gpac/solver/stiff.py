@@ -19,7 +19,8 @@ from ..circuit import Circuit
 from . import readings
 from .arithmetic import Doubles
 from .field import Field
-from .results import BLOW_UP, MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .rows import joined_pieces
 from .series import to_blocks
 from .solution import host
 from .task import EPS, Advance, Batch, Limits, Pieces, Settings
@@ -78,9 +79,9 @@ class StiffEngine:
         m = results.readings.shape[1]
         pieces = None
         if self.settings.keep:
-            none = Pieces(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros((0, self.degree + 1, m)))
-            fields = [(p.ids, p.begin, p.step, p.coefficients) for p in [none, *kept]]
-            pieces = Pieces(*(np.concatenate(parts) for parts in zip(*fields, strict=True)))
+            nothing = np.zeros(0)
+            none = Pieces(nothing.astype(int), nothing, nothing, nothing, np.zeros((0, self.degree + 1, m)))
+            pieces = joined_pieces([none, *kept])
         answer = results.advance(pieces, self.settings.length)
         figures = ("code", "t", "state", "readings", "steps", "orders", "length", "space")
         return replace(answer, **{name: self.xp.asarray(getattr(answer, name)) for name in figures})
@@ -96,7 +97,6 @@ class _Run:
         self.ids = np.array([b])
         self.inputs = {n: a[:, b] for n, a in batch.inputs.items()}
         self.t, self.y, self.t_end = float(batch.t[b]), batch.state[:, b].copy(), float(batch.t_end[b])
-        self.first = max(1.0, float(np.abs(self.y).max(initial=0.0)))
         self.place = engine.field.at(self.inputs)
         self.steps: list[tuple[float, float, np.ndarray]] = []  # begin, step, coefficients in powers of (t - begin) / h
 
@@ -116,7 +116,7 @@ class _Run:
         if self.engine.settings.keep and self.steps:
             begin, h = (np.array(column) for column in list(zip(*self.steps, strict=True))[:2])
             coefficients = self._watched(self.steps, self.engine.degree)
-            self.kept.append(Pieces(np.repeat(self.ids, len(h)), begin, h, coefficients))
+            self.kept.append(Pieces(np.repeat(self.ids, len(h)), begin, h, np.where(h == 0, 1.0, h), coefficients))
         return code
 
     def _stay(self) -> int:
@@ -133,7 +133,9 @@ class _Run:
                     return WALL_CLOCK
                 solver.step()
                 if solver.status == "failed" or not np.isfinite(solver.y).all():
-                    return self._lost()
+                    return UNDERFLOW
+                if solver.t == self.t:
+                    return UNDERFLOW
                 dense, h = solver.dense_output(), float(solver.t) - self.t
                 order = {"Radau": 5, "BDF": getattr(dense, "order", 0)}.get(self.engine.method) or len(dense.p) - 1
                 self.y = np.array(solver.y)
@@ -142,7 +144,7 @@ class _Run:
                 if solver.status == "finished":
                     return REACHED
         except (ValueError, np.linalg.LinAlgError):  # a matrix with NaN or inf in it
-            return self._lost()
+            return UNDERFLOW
         return MAX_STEPS
 
     def _solver(self) -> Any:
@@ -153,9 +155,6 @@ class _Run:
         return getattr(integrate, self.engine.method)(
             self.place.rate, *span, **tolerances, jac=lambda t, y: self.place.jacobian(t, y)
         )
-
-    def _lost(self) -> int:
-        return UNDERFLOW if float(np.abs(self.y).max()) < 1e3 * self.first else BLOW_UP
 
     def _asked(self) -> bool:
         return self.engine.settings.keep or self.engine.settings.length
@@ -184,7 +183,7 @@ class _Run:
         begin, h = (to_blocks(np.array([[s[k] for s in steps]]), np)[:, 0] for k in (0, 1))
         states = np.stack([to_blocks(np.stack(rows, axis=1), np) for rows in zip(*(s[2] for s in steps), strict=True)])
         inputs = {n: a[None, :, None] for n, a in self.inputs.items()}
-        found = readings.polynomials(series, watch, readings.unscaled(states, h, np), inputs, begin, top)
+        found = readings.polynomials(series, watch, states, inputs, begin, np.where(h == 0, 1.0, h), top)
         return found.reshape(-1, *found.shape[2:])[: len(steps)]
 
 

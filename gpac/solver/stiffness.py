@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..circuit import Circuit
-from .results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW
+from .results import MAX_STEPS, STOPPED
+from .rows import joined_pieces
 from .solution import host
 from .task import Advance, Batch, Engine, Limits, Pieces, Settings
 
@@ -185,7 +186,6 @@ class _Joined:
         self.code, self.readings = xp.full(count, STOPPED), xp.full((m, count), xp.nan)
         self.steps, self.orders, self.length = xp.zeros(count, dtype=xp.int64), xp.zeros(count), xp.zeros(count)
         self.space = xp.abs(batch.state).max(axis=0) if len(batch.state) else xp.zeros(count)
-        self.first = xp.maximum(self.space, 1.0)
         self.pieces: list[Pieces] = []
 
     def batch(self, ids: np.ndarray) -> Batch:
@@ -197,9 +197,7 @@ class _Joined:
     def add(self, ids: np.ndarray, part: Advance) -> None:
         """Go on with what an engine made of these trajectories."""
         xp, some = self.xp, self.xp.asarray(ids)
-        size = xp.abs(part.state).max(axis=0) if len(part.state) else xp.zeros(len(ids))
-        blown = (part.code == UNDERFLOW) & ~(size < 1e3 * self.first[some])  # judged by the start of all
-        self.code[some] = xp.where(blown, BLOW_UP, part.code)
+        self.code[some] = part.code
         self.t[some], self.state[:, some], self.readings[:, some] = part.t, part.state, part.readings
         self.steps[some] += xp.asarray(part.steps, dtype=xp.int64)
         self.orders[some] += part.orders
@@ -211,12 +209,4 @@ class _Joined:
     def answer(self) -> Advance:
         """All of it."""
         figures = self.code, self.t, self.state, self.readings, self.steps, self.orders, self.length, self.space
-        return Advance(*figures, _concatenated(self.pieces) if self.keep else None)
-
-
-def _concatenated(pieces: list[Pieces]) -> Pieces:
-    """Pieces in the order given, with zeros for the orders that some do not have."""
-    top = max(p.coefficients.shape[1] for p in pieces)
-    padded = [np.pad(p.coefficients, ((0, 0), (0, top - p.coefficients.shape[1]), (0, 0))) for p in pieces]
-    ids, begin, step = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("ids", "begin", "step"))
-    return Pieces(ids, begin, step, np.concatenate(padded))
+        return Advance(*figures, joined_pieces(self.pieces) if self.keep else None)

@@ -12,13 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..pair import leading
+from .arithmetic import Array, arithmetic_of
 from .results import REACHED
-from .rows import Rows, joined, values_at
+from .rows import Rows, joined_pieces, values_at
 from .solution import host
-from .task import EPS, Advance, Pieces, Settings
+from .task import Advance, Settings
 
 HALVINGS = 8
-Again = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Advance]
+Again = Callable[[np.ndarray, Array, Array, Array], Advance]
 """advance(ids, state, t, t_end): trajectories from a state (dim, n) on, with all steps kept."""
 
 
@@ -27,11 +29,12 @@ def rough(rows: Rows, columns: np.ndarray, states: np.ndarray, settings: Setting
     c = rows.coefficients[:, :, columns]
     end = rows.end[:, columns]
     with np.errstate(all="ignore"):
-        missed = np.abs(values_at(c, rows.step) - end)
-        terms = values_at(np.abs(c), np.abs(rows.step))
-    state = np.abs(rows.coefficients[:, 0][:, states]).max(axis=1, initial=settings.floor)
-    size = np.maximum(np.maximum(np.abs(c[:, 0]), np.abs(end)), state[:, None])
-    return (missed > 8 * settings.tol * size + 16 * EPS * terms).any(axis=1)
+        reach = rows.step / rows.unit
+        missed = np.abs(leading(values_at(c, reach) - end))
+        terms = values_at(np.abs(leading(c)), np.abs(leading(reach)))
+    state = np.abs(leading(rows.coefficients)[:, 0][:, states]).max(axis=1, initial=settings.floor)
+    size = np.maximum(np.maximum(np.abs(leading(c)[:, 0]), np.abs(leading(end))), state[:, None])
+    return (missed > 8 * settings.tol * size + 16 * arithmetic_of(c).unit * terms).any(axis=1)
 
 
 def with_substeps(rows: Rows, columns: np.ndarray, states: np.ndarray, settings: Settings, again: Again) -> Rows:
@@ -48,14 +51,14 @@ def with_substeps(rows: Rows, columns: np.ndarray, states: np.ndarray, settings:
         done += [todo.where(failed), halves.where(~bad)]
         todo = halves.where(bad)
     done.append(todo)
-    pieces = joined([r.pieces for r in done])
-    order = np.lexsort((np.abs(pieces.begin - _starts(rows)[pieces.ids]), pieces.ids))
+    pieces = joined_pieces([r.pieces for r in done])
+    order = np.lexsort((np.abs(leading(pieces.begin - _starts(rows)[pieces.ids])), pieces.ids))
     return rows.with_steps(pieces.where(order))
 
 
-def _starts(rows: Rows) -> np.ndarray:
+def _starts(rows: Rows) -> Array:
     """Where the first row of each trajectory begins, by id."""
-    starts = np.zeros(int(rows.ids.max(initial=-1)) + 1)
+    starts = arithmetic_of(rows.begin).zeros((int(rows.ids.max(initial=-1)) + 1,))
     first = rows.opening == np.arange(len(rows.ids))
     starts[rows.ids[first]] = rows.begin[first]
     return starts
@@ -71,9 +74,7 @@ def _halved(rows: Rows, states: np.ndarray, again: Again) -> tuple[Rows, np.ndar
     for advance, end in ((one, middle), (two, rows.until)):
         pieces = advance.pieces
         assert pieces is not None
-        number = Pieces(pieces.ids, pieces.begin, pieces.step, pieces.coefficients)
-        half = Rows.of(number, end, np.zeros(len(end), dtype=bool), host(advance.readings).T)
+        half = Rows.of(pieces, end, np.zeros(len(end), dtype=bool), host(advance.readings).T)
         half = half.where(good[half.ids])
         halves.append(replace(half, ids=rows.ids[half.ids]))
-    both = (np.concatenate(a) for a in zip(*(h.columns() for h in halves), strict=True))
-    return Rows(*both), ~good
+    return halves[0].along(halves[1]), ~good

@@ -38,8 +38,8 @@ class Settings:
 
     @property
     def floor(self) -> float:
-        """States below this size count as if they had it."""
-        return self.atol / self.tol
+        """States below this size count as if they had it; errors of smaller ones would be no numbers."""
+        return max(self.atol / self.tol, 1e-260 if self.precision == "double-double" else 1e-290)
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,27 @@ class Pieces:
         Trajectory of each step.
     begin, step : float64, (rows,)
         Where it starts, and how far it goes (negative backward in time).
+    unit : float64, (rows,)
+        Unit of time of its coefficients, near its step: in any other they might be no numbers.
     coefficients : float64, (rows, K + 1, m)
-        In powers of (t - begin).
+        In powers of (t - begin) / unit.
     """
 
     ids: np.ndarray
     begin: np.ndarray
     step: np.ndarray
+    unit: np.ndarray
     coefficients: np.ndarray
 
     def where(self, some: np.ndarray) -> Pieces:
         """Steps chosen by a mask or an index array."""
-        return Pieces(self.ids[some], self.begin[some], self.step[some], self.coefficients[some])
+        return Pieces(self.ids[some], self.begin[some], self.step[some], self.unit[some], self.coefficients[some])
+
+    def in_time(self) -> np.ndarray:
+        """The coefficients in powers of (t - begin)."""
+        with np.errstate(all="ignore"):
+            powers = self.unit[:, None] ** np.arange(self.coefficients.shape[1])
+            return self.coefficients / powers[:, :, None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class Advance:
     Attributes
     ----------
     code : int64, (B,)
-        Index into `gpac.solver.solution.CODES`.
+        Index into `gpac.solver.solution.CODES`; UNDERFLOW for all that could not move on, `fates.py` says why.
     t : (B,)
     state : (dim, B)
     readings : (m, B)

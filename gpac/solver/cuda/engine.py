@@ -11,7 +11,7 @@ from ...circuit import Circuit
 from ...pair import Pair, each_part, leading
 from ..lanes.engine import lane_order
 from ..recurrences import Recurrences, Sum, recurrences
-from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW
+from ..results import MAX_STEPS, STOPPED, UNDERFLOW
 from ..results import REACHED as END
 from ..series import Series
 from ..task import Advance, Batch, Limits, Settings
@@ -114,11 +114,10 @@ class CudaEngine:
         steps, fate = queue.counts.T
         state = self.unpacked(queue.state)
         start = _largest(leading(batch.state), xp)
-        grown = ~(_largest(leading(state), xp) < 1e3 * xp.maximum(1.0, start))
         code = xp.full(len(steps), stop or STOPPED)
         code[fate == REACHED] = END
         code[fate == SPENT] = MAX_STEPS
-        code = xp.where(fate == STUCK, xp.where(grown, BLOW_UP, UNDERFLOW), code)
+        code[fate == STUCK] = UNDERFLOW
         moving, parameters = self.unpacked(queue.readings), self.unpacked(queue.parameters)
         readings = watched_values(self.recurrences, moving, parameters, self.series.num)
         return Advance(

@@ -93,9 +93,9 @@ class Queue:
         by_order = polynomials.astype(float).reshape(len(rows), orders, len(r.moving_watched), *polynomials.shape[2:])
         coefficients = num.zeros((len(rows), orders, sum(o.size for o in r.watched)))
         for k in range(orders):
-            moving = engine.parts((by_order[:, k].swapaxes(0, -1) / unit**k).swapaxes(0, -1).swapaxes(0, 1))
+            moving = engine.parts(by_order[:, k].swapaxes(0, 1))
             coefficients[:, k] = watched_values(r, moving, still if k == 0 else still * 0.0, num).T
-        return Pieces(rows, engine.parts(begins), step, coefficients)
+        return Pieces(rows, engine.parts(begins), step, unit, coefficients)
 
 
 class _Record:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...circuit import Circuit
-from ...pair import Pair, each_part, leading
+from ...pair import Pair, each_part
 from ..recurrences import Recurrences, recurrences
-from ..results import BLOW_UP, MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
+from ..results import MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series
 from ..start import at_start
@@ -225,14 +225,8 @@ class LaneEngine:
         steps, fate = queue["counts"].T
         states, parameters = self._unpacked(queue["state"]), self._unpacked(queue["parameters"])
         code = np.full(len(steps), crew.stop or STOPPED)
-        for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS)):
+        for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS), (fate == STUCK, UNDERFLOW)):
             code[met] = meaning
-        stuck = np.flatnonzero(fate == STUCK)
-        with np.errstate(invalid="ignore"):
-            size = np.abs(leading(states)[stuck]).max(axis=1, initial=0.0)
-            start = np.abs(leading(batch.state)[:, stuck]).max(axis=0, initial=1.0)
-            grown = ~(size < 1e3 * start)
-        code[stuck] = np.where(grown, BLOW_UP, UNDERFLOW)
         length, space = queue["figures"].T
         readings = self._watched(self._unpacked(queue["readings"]), parameters)
         readings = each_part(lambda p: np.where(code == END, p.T, np.nan), readings)
@@ -265,14 +259,12 @@ class LaneEngine:
         rows, spans, numbers = record.rows[real], record.spans[real], record.polynomials[real]
         shape = (len(rows), len(self.recurrences.moving_watched), self.order + 1)
         polynomials = self._unpacked(numbers.reshape(*shape, *([2] if parts == 2 else [])))
-        powers = spans[:, parts + 1, None] ** np.arange(self.order + 1)  # of two: nothing is rounded
-        polynomials = each_part(lambda p: p / powers[:, None], polynomials)
         still = parameters[rows]
         coefficients = num.zeros((len(rows), self.order + 1, sum(w.size for w in self.recurrences.watched)))
         for k in range(self.order + 1):
             coefficients[:, k] = self._watched(polynomials[:, :, k], still if k == 0 else still * 0.0)
         begin = self._unpacked(spans[:, :2]) if parts == 2 else spans[:, 0]
-        return Pieces(rows, begin, spans[:, parts], coefficients)
+        return Pieces(rows, begin, spans[:, parts], spans[:, parts + 1], coefficients)
 
 
 class _Crew:

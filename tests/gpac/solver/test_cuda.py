@@ -105,7 +105,7 @@ def batch_for(circuit, ends) -> Batch:
 
 def in_order(pieces):
     order = np.argsort(pieces.ids, kind="stable")
-    return pieces.ids[order], pieces.begin[order], pieces.step[order], pieces.coefficients[order]
+    return [getattr(pieces, name)[order] for name in ("ids", "begin", "step", "unit", "coefficients")]
 
 
 def assert_same(one, other, but=()):

@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 import gpac
 import gpac.solver.batch
 from compile import Network, Sigmoid, Tanh, dense, homotopy, relaxation, sequential
-from gpac import PIVP, Circuit, GpacError, NumberError, Status, WorkerError, inputs, integral, linear, solve
+from gpac import PIVP, Circuit, Event, GpacError, NumberError, Status, WorkerError, inputs, integral, linear, solve
 from gpac import functions as fn
 from gpac.program import Program
 from gpac.solver import distribute
@@ -88,8 +88,20 @@ def assert_same(one, other):
     assert one.engine == other.engine
     assert (one.dense is None) == (other.dense is None)
     if one.dense is not None:
-        for name in ("offsets", "begin", "end", "coefficients"):
+        for name in ("offsets", "begin", "unit", "end", "coefficients"):
             assert_array_equal(getattr(one.dense, name), getattr(other.dense, name), err_msg=name)
+    assert (one.events is None, one.extremes is None) == (other.events is None, other.extremes is None)
+    if one.events is not None:
+        for name in one.events.__dataclass_fields__:
+            here, there = getattr(one.events, name), getattr(other.events, name)
+            assert (here.shape, here.dtype) == (there.shape, there.dtype), name
+            assert_array_equal(here, there, err_msg=name)
+    if one.extremes is not None:
+        assert list(one.extremes) == list(other.extremes)
+        for key in one.extremes:
+            for here, there in zip(one.extremes[key], other.extremes[key], strict=True):
+                assert here.shape == there.shape
+                assert_array_equal(here, there)
 
 
 # -- the same bits -------------------------------------------------------------------------------------------
@@ -133,6 +145,49 @@ def test_derivatives_are_those_of_one_process(processes):
     assert_array_equal(there.jacobian["x"], here.jacobian["x"])
 
 
+def pendulum():
+    return PENDULUM, {"fall": Event(x, direction=-1), "rest": y}, [x, x * y]
+
+
+def pendulum_terminal():
+    return PENDULUM, [Event(y, terminal=True, name="rest")], {"energy": y**2 / 2 + x**2 / 2 - x**4 / 24}
+
+
+def network():
+    program = homotopy(net())
+    return program, {"out": Event("y", entry=1), "inner": program.integrals[0]}, True
+
+
+def phases():
+    schedule = sequential(net())
+    early, late = schedule.phases[0].circuit, schedule.phases[-1].circuit
+    return schedule, {"out": "y", "early": early.integrals[0], "late": late.integrals[0]}, [early.integrals[0], "y"]
+
+
+@pytest.mark.parametrize("backend", ["compiled", "numpy"])
+@pytest.mark.parametrize("asked", [pendulum, pendulum_terminal, network, phases])
+def test_events_and_extremes_are_those_of_one_process(processes, asked, backend):
+    system, events, extremes = asked()
+    name, size = ("initial", 2) if system is PENDULUM else ("inputs", 3)
+    told = {"t": 9.0 if system is PENDULUM else None, name: 2 * rows(150, size), "tol": 1e-10, "backend": backend}
+    told |= {"events": events, "extremes": extremes, "length": True, "dense": True}
+    there, here = solve(system, executor=processes, **told), solve(system, **told)
+    assert_same(there, here)
+    assert len({b // 32 for b in here.events.trajectory}) > 1  # in several pieces
+
+
+@pytest.mark.parametrize("method", ["rungekutta", "Radau"])
+def test_events_of_other_methods_are_those_of_one_process(processes, method):
+    told = {"t": 5.0, "initial": rows(40, 2), "tol": 1e-6, "method": method, "events": [x], "extremes": True}
+    assert_same(solve(PENDULUM, executor=processes, **told), solve(PENDULUM, **told))
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_events_of_every_shape_are_those_of_one_process(processes, name):
+    told = GIVEN[name] | {"events": {"fall": Event(x, direction=-1), "rest": y}, "extremes": [x]}
+    assert_same(solve(PENDULUM, executor=processes, **told), solve(PENDULUM, **told))
+
+
 def test_any_executor_will_do():
     with ThreadPoolExecutor(2) as executor:
         assert_same(solve(PENDULUM, 2, initial=rows(99, 2), executor=executor), solve(PENDULUM, 2, initial=rows(99, 2)))
@@ -148,7 +203,7 @@ def test_every_option_of_solve_reaches_the_workers(monkeypatch):
     monkeypatch.setattr(distribute, "distribute", caught)
     solve(CIRCLE, 1, threads=3, max_steps=7, executor=ThreadPoolExecutor(1))
     here = {"system", "t", "inputs", "initial", "derivatives", "max_seconds", "executor", "progress"}
-    here |= {"events", "extremes"}  # refused together with an executor
+    here |= {"events", "extremes"}  # sent with the system, whose wires they name
     assert set(seen[0].options) == set(inspect.signature(solve).parameters) - here
     assert (seen[0].options["threads"], seen[0].options["max_steps"]) == (3, 7)
 
@@ -234,7 +289,7 @@ def test_interrupting_returns_what_is_done(processes):
     def interrupt(fraction):
         os.kill(os.getpid(), signal.SIGINT)
 
-    solution = solve(CIRCLE, 200, initial=given, executor=processes, progress=interrupt)
+    solution = solve(CIRCLE, 200, initial=given, executor=processes, progress=interrupt, events=[x], extremes=[y])
     stopped = solution.status == Status.STOPPED
     assert 0 < stopped.sum() < len(given)
     assert (solution.status[~stopped] == Status.REACHED).all()
@@ -242,6 +297,8 @@ def test_interrupting_returns_what_is_done(processes):
     assert np.isnan(solution.outputs[stopped]).all()
     assert_array_equal(solution.states[stopped], given[stopped])
     assert (solution.t[stopped] == 0).all()
+    assert set(solution.events.trajectory) == set(np.flatnonzero(~stopped))
+    assert_array_equal(np.isnan(solution.extremes[y].high[:, 0]), stopped)
     assert solve(CIRCLE, 2, executor=processes).ok
 
 
@@ -301,7 +358,8 @@ def cluster():
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_dask_gives_the_bits_of_one_process(cluster, name):
     make, t, size = SYSTEMS[name]
-    given = {"t": t, "initial" if name == "pivp" else "inputs": rows(150, size), "dense": True}
+    given = {"t": t, "initial" if name == "pivp" else "inputs": rows(150, size), "dense": True, "extremes": True}
+    given |= {"events": [x]} if name == "pivp" else {}
     system = make()
     assert_same(solve(system, executor=cluster.get_executor(), **given), solve(system, **given))
 

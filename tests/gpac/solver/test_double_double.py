@@ -273,8 +273,6 @@ def test_what_runs_in_doubles_only_says_so():
     for method in ("rungekutta", "stiff", "LSODA"):
         with pytest.raises(GpacError, match="doubles only"):
             solve(PENDULUM, 1, precision="double-double", method=method)
-    with pytest.raises(GpacError, match="found in doubles"):
-        solve(PENDULUM, 1, precision="double-double", extremes=True)
 
 
 def test_bad_numbers_are_refused_in_a_sentence():

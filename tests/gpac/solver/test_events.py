@@ -634,3 +634,29 @@ def test_mistakes_are_told_in_a_sentence(name):
     call, message = MISTAKES[name]
     with pytest.raises(GpacError, match=message):
         call()
+
+
+def test_batches_that_memory_does_not_hold_are_cut_and_nothing_is_lost(monkeypatch):
+    rows = np.random.default_rng(3).uniform(-1, 1, (20, 2))
+    told = {"t": 5, "initial": rows, "extremes": True, "dense": True, "length": True}
+    told["events"] = {"rest": v, "high": Event(y - Fraction(3, 4), terminal=True)}
+    swing = PIVP({y: v, v: -y + y**3 / 6}, {y: 0, v: 0})
+    whole, advance, seen = solve(swing, **told), observer.Observer.advance, []
+
+    def small(self, batch, limits):
+        if len(batch.t) > 6:
+            limits.tell(len(batch.t))
+            raise MemoryError
+        return advance(self, batch, limits)
+
+    monkeypatch.setattr(observer.Observer, "advance", small)
+    cut = solve(swing, progress=seen.append, **told)
+    assert cut.engine.endswith("; memory held 5 trajectories at a time")
+    for name in ("outputs", "t", "steps", "length", "space", "status"):
+        assert_array_equal(getattr(cut, name), getattr(whole, name), err_msg=name)
+    for name in cut.events.__dataclass_fields__:
+        assert_array_equal(getattr(cut.events, name), getattr(whole.events, name), err_msg=name)
+    for one, other in zip(cut.extremes["y"], whole.extremes["y"], strict=True):
+        assert_array_equal(one, other)
+    assert_array_equal(cut.at(np.linspace(0, 5, 9)), whole.at(np.linspace(0, 5, 9)))
+    assert max(seen) == 1  # what is begun twice counts no more than once

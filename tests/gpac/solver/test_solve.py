@@ -1,6 +1,6 @@
 """The batched engine: right to tolerance, the same bits in any company, and honest about how each one ended."""
 
-from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -591,11 +591,6 @@ REFUSED = {
     "grid sides": (lambda: solve(GROWTH, t=[[-0.5, 0.25]]), NumberError, "one side of 0"),
     "derivatives": (lambda: solve(GROWTH, t=1, derivatives="x"), ShapeError, "cannot differentiate by 'x'"),
     "derivatives on a grid": (lambda: solve(GROWTH, t=[[1]], derivatives=True), ShapeError, "not as a grid"),
-    "events elsewhere": (
-        lambda: solve(GROWTH, t=1, extremes=True, executor=ThreadPoolExecutor(1)),
-        GpacError,
-        "found on one machine",
-    ),
     "seconds": (lambda: solve(GROWTH, t=1, max_seconds=0), NumberError, "max_seconds must be positive"),
     "times": (lambda: solve(GROWTH, t=[1, 2, 3], initial=[[1.0], [2.0]]), ShapeError, r"\(2,\), got shape \(3,\)"),
     "times 3d": (lambda: solve(GROWTH, t=[[[1.0]]]), ShapeError, "t must be a number or have shape"),
@@ -606,6 +601,26 @@ REFUSED = {
     "tol text": (lambda: solve(GROWTH, t=1, tol="small"), NumberError, "'small'"),
     "atol": (lambda: solve(GROWTH, t=1, atol=0.0), NumberError, "atol must be positive"),
     "steps": (lambda: solve(GROWTH, t=1, max_steps=0), NumberError, "max_steps must be at least 1"),
+    "steps in words": (lambda: solve(GROWTH, t=1, max_steps="many"), NumberError, "whole number, got 'many'"),
+    "half a step": (lambda: solve(GROWTH, t=1, max_steps=2.5), NumberError, "whole number, got 2.5"),
+    "half a thread": (lambda: solve(GROWTH, t=1, threads=1.5), NumberError, "threads must be .* whole number"),
+    "seconds in words": (lambda: solve(GROWTH, t=1, max_seconds="long"), NumberError, "max_seconds must be positive"),
+    "progress": (lambda: solve(GROWTH, t=1, progress="yes"), GpacError, "True, or a function of the fraction"),
+    "dense": (lambda: solve(GROWTH, t=1, dense="yes"), GpacError, "dense must be True or False, got 'yes'"),
+    "length": (lambda: solve(GROWTH, t=1, length=[1]), GpacError, "length must be True or False"),
+    "ragged grid": (lambda: solve(GROWTH, t=[[1, 2], [3]]), ShapeError, "rows of a grid t must have one length"),
+    "ragged grid, derivatives": (
+        lambda: solve(GROWTH, t=[[1, 2], [3]], derivatives=True),
+        ShapeError,
+        "rows of a grid t must have one length",
+    ),
+    "inputs of a PIVP": (lambda: solve(GROWTH, t=1, inputs=[1.0]), ShapeError, "the system has no inputs.*initial="),
+    "times of other trajectories": (
+        lambda: solve(GROWTH, t=[1, 2, 3], dense=True).at([[0.5], [0.25]]),
+        ShapeError,
+        r"\(q,\) or \(3, q\), got \(2, 1\)",
+    ),
+    "times in words": (lambda: solve(GROWTH, t=1, dense=True).at("now"), ShapeError, "times must be an array of"),
     "nan": (lambda: solve(TWO, 1, {"a": [1, np.nan], "b": 1}), NumberError, "input 'a' has NaN or inf"),
     "inf": (lambda: solve(GROWTH, t=1, initial=[np.inf]), NumberError, "'initial' has NaN or inf"),
     "missing": (lambda: solve(TWO, 1, {"a": [1, 2]}), ShapeError, r"input 'b' \(size 1\) was not given"),
@@ -651,3 +666,9 @@ def test_without_a_device_cupy_is_refused_in_a_sentence():
 def test_strange_times_are_refused_in_a_sentence(call):
     with pytest.raises(GpacError):
         call()
+
+
+def test_numbers_of_any_kind_are_tolerances_and_limits():
+    told = {"tol": np.float32(1e-6), "atol": Fraction(1, 10**6), "max_steps": np.inf, "max_seconds": np.int64(100)}
+    solution = solve(GROWTH, t=1, **told).check()
+    assert abs(solution.outputs[0] - np.e) < 1e-5
