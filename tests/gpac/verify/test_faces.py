@@ -13,6 +13,8 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import gpac
 from compile import Tanh, dense, enclose_forward, homotopy, sequential
@@ -134,6 +136,51 @@ def test_a_schedule_whose_last_phase_folds_its_input():
     proof = prove(schedule, inputs=[flint.arb(0.2, 0.25)], digits=1)
     low, high, largest = proof.mid[0] - proof.rad[0], proof.mid[0] + proof.rad[0], 2 * mpmath.sin(0.45) ** 2
     assert -0.2 < low <= 0 and largest <= high < largest + 0.06
+
+
+def test_parts_with_too_many_states_and_looks_that_find_nothing_leave_the_box_as_it_is(monkeypatch):
+    asked = {"initial": box((1, 1, 1), 1e-3), "digits": 1}
+    narrow = prove(LORENZ, 2, **asked)
+    monkeypatch.setattr(boxes, "MOST_IN_MATRIX", 11)  # the tangent has twelve
+    few = prove(LORENZ, 2, **asked)
+    monkeypatch.setattr(boxes, "MOST_INPUTS", 2)
+    plain = prove(LORENZ, 2, **asked)
+    assert few.rad == plain.rad and all(a < b for a, b in zip(narrow.rad, plain.rad, strict=True))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6), size=st.integers(1, 3), bend=st.sampled_from([0.05, 0.5, 2]), most=st.integers(0, 32)
+)
+def test_quadratic_functions_on_their_faces(seed, size, bend, most):
+    """f = a + b e + e A e in plain balls: every value is inside; where all slopes have a sign, both ends are met."""
+    rng = np.random.default_rng(seed)
+    a, b, bends = rng.normal(), rng.normal(size=size), bend * rng.normal(size=(size, size))
+    zero, pairs = flint.arb(0), list(combinations(range(size), repeat=2))
+    left = iter(range(most))
+
+    def value(e):
+        linear = sum((float(b[i]) * e[i] for i in range(size)), flint.arb(a))
+        return linear + sum((float(bends[i, j]) * e[i] * e[j] for i, j in pairs), zero)
+
+    def slope(i, e):
+        return float(b[i]) + sum((float(bends[i, j] + bends[j, i]) * e[j] for j in range(size)), zero)
+
+    def seen(face):
+        e = [flint.arb(0, 1) if c is None else flint.arb(float(c)) for c in face]
+        return faces.Seen([value(e)], [[slope(i, e) for i, c in enumerate(face) if c is None]])
+
+    def look(face):
+        return seen(face) if next(left, None) is not None else None
+
+    whole = seen((None,) * size)
+    (ball,) = faces.narrowed(whole, size, look)
+    points = np.vstack([list(combinations((-1, 0, 1), repeat=size)), rng.uniform(-1, 1, (100, size))])
+    images = [float(a + b @ e + e @ bends @ e) for e in points]
+    low, high = float(ball.lower()), float(ball.upper())
+    assert low - 1e-12 <= min(images) and max(images) <= high + 1e-12
+    if most == 32 and all(v > 0 or v < 0 for v in whole.rows[0]):
+        assert high - low <= max(images) - min(images) + 1e-6
 
 
 # -- nothing is left out -------------------------------------------------------------------------------------
