@@ -58,9 +58,8 @@ def charts(rates: Mapping[int, Polynomial], state: Mapping[int, Ball]) -> Iterat
 
     Near an end of type y_j ~ c_j (T - t)^(-a_j / m), logarithmic derivatives of y_j and y_k have the ratio a_j / a_k.
     """
-    growth = {n: _log_growth(p, state[n], state) for n, p in rates.items()}
-    least = max(growth.values()) / (2 * MOST_WEIGHT)
-    large = [n for n, g in growth.items() if g > max(0.0, least) and not state[n].contains(0)]
+    growth = _log_growth(rates, state)
+    large = [n for n, g in growth.items() if g > 1 / (2 * MOST_WEIGHT) and not state[n].contains(0)]
     large.sort(key=lambda n: -float(abs(state[n]).log().mid() / growth[n]))
     for k in large[:3]:
         for weights in _weights({n: g / growth[k] for n, g in growth.items()}, k):
@@ -69,10 +68,13 @@ def charts(rates: Mapping[int, Polynomial], state: Mapping[int, Ball]) -> Iterat
                 yield _chart(rates, state, weights, k, m)
 
 
-def _log_growth(p: Polynomial, y: Ball, state: Mapping[int, Ball]) -> float:
-    """d log |y| / dt, a number that proves nothing; 0 where it is none."""
-    ratio = value(p, state).mid() / y.mid() if not y.mid().is_zero() else flint.arb(0)
-    return float(ratio) if ratio.is_finite() else 0.0
+def _log_growth(rates: Mapping[int, Polynomial], state: Mapping[int, Ball]) -> dict[int, float]:
+    """d log |y| / dt relative to the largest of these; numbers that prove nothing."""
+    zero = flint.arb(0)
+    found = {n: value(p, state).mid() / state[n].mid() for n, p in rates.items() if not state[n].mid().is_zero()}
+    found = {n: found[n].mid() if n in found and found[n].is_finite() else zero for n in rates}
+    top = max(found.values())
+    return {n: float(g / top) if top > 0 else 0.0 for n, g in found.items()}
 
 
 def _weights(ratios: Mapping[int, float], k: int) -> list[dict[int, int]]:

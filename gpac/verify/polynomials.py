@@ -96,7 +96,7 @@ def divided(a: Polynomial, n: int) -> Polynomial:
 
 def in_floats(a: Polynomial, place: Mapping[int, int]) -> Callable[[Sequence[float]], float]:
     """The polynomial in doubles, as a function of the list in which variable n has the index place[n]."""
-    terms = [(int(c.p) / int(c.q), [place[n] for n in monomial]) for monomial, c in a.items()]
+    terms = [(float(flint.arb(c).mid()), [place[n] for n in monomial]) for monomial, c in a.items()]
 
     def at_point(at: Sequence[float]) -> float:
         total = 0.0

@@ -67,7 +67,8 @@ def prove(
     Returns
     -------
     Proof
-        PROVEN with balls; ENDS with an enclosure of the time where the solution ceases to exist; or
+        PROVEN with balls; ENDS with an enclosure of the time where the solution ceases to exist, narrower than
+        10**-digits where that can be (for inputs that are numbers); or
         UNKNOWN with the reason and how far it got: where a bound grew too large, of which integrator, and through
         which entry of the Jacobian.
 

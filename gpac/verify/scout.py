@@ -52,8 +52,10 @@ def scout(chart: Chart) -> Approach | None:
     start = [*(float(chart.start[n].mid()) for n in others), log(float(chart.start[chart.k].mid()))]
 
     far = FAR * (1 + max(map(abs, start)))
+    if not np.isfinite(start).all() or not np.isfinite(right_side(0.0, np.array(start))).all():
+        return None
     with np.errstate(all="ignore"):
-        run = RK45(right_side, 0.0, start, LONGEST, rtol=1e-6, atol=1e-9)
+        run = RK45(right_side, 0.0, start, LONGEST, rtol=1e-6, atol=1e-9, first_step=1e-3)
         while run.y[-1] > start[-1] - NEAR:
             if run.step() or run.status != "running" or run.nfev > MOST_RATES or not np.abs(run.y).max() < far:
                 return None
