@@ -16,9 +16,10 @@ from ..solver.progress import shown
 from ..solver.solution import Solution, Status, host
 from ..solver.task import Limits
 from .models import TINY, UP, Array
-from .phase import Course, Interval, nearest_double
+from .phase import Course, nearest_double
+from .skeleton import Interval
 
-PIECE = 2**22
+PIECE = 2**20
 """Coefficients of a piece of the batch: so many are made and looked at together."""
 ROWS = 80
 """Steps that a trajectory is guessed to take."""
@@ -139,9 +140,10 @@ def certify(
     end = float("inf") if max_seconds is None else clock.monotonic() + max_seconds
     outputs = np.atleast_2d(np.asarray(host(solution.outputs)))
     which = _chosen(sample, len(outputs))
-    run = _Run(question.system, {n: np.asarray(host(a)) for n, a in question.inputs.items()}, solution, outputs)
-    error, reasons = np.full((len(which), outputs.shape[1]), np.inf), np.full(len(which), TIME, dtype=object)
     size = max(1, PIECE // (ROWS * 26 * max(1, question.system.dim)))
+    inputs = {n: np.asarray(host(a)) for n, a in question.inputs.items()}
+    run = _Run(question.system, inputs, solution, outputs, max(1.0, len(which) / size))
+    error, reasons = np.full((len(which), outputs.shape[1]), np.inf), np.full(len(which), TIME, dtype=object)
     with shown(progress) as told:
         try:
             for low in range(0, len(which), size):
@@ -178,16 +180,18 @@ def _names(system: Circuit | Schedule) -> tuple[str, ...]:
 class _Run:
     """One solution's system made ready, and pieces of its batch."""
 
-    def __init__(self, system: Circuit | Schedule, inputs: dict[str, Array], solution: Solution, outputs: Array):
+    def __init__(
+        self, system: Circuit | Schedule, inputs: dict[str, Array], solution: Solution, outputs: Array, pieces: float
+    ):
         self.inputs, self.outputs = inputs, outputs
         self.solving = 0.0
         self.t = np.atleast_1d(np.asarray(host(solution.t), dtype=float))
         self.status = np.atleast_1d(solution.status)
         self.phases: list[tuple[Course, Fraction | None]]
         if isinstance(system, Schedule):
-            self.phases = [(Course(p.circuit), Fraction(p.duration)) for p in system.phases]
+            self.phases = [(Course(p.circuit, pieces), Fraction(p.duration)) for p in system.phases]
         else:
-            self.phases = [(Course(system), None)]
+            self.phases = [(Course(system, pieces), None)]
 
     def piece(self, which: Array, limits: Limits) -> tuple[Array, Array]:
         """Errors and reasons of some trajectories."""
@@ -205,6 +209,7 @@ class _Run:
             skeleton = course.skeleton(given, ends, limits)
             self.solving += clock.process_time() - begun
             out = course.bounded(skeleton, given, ends, late)
+            course.spare.extend(skeleton.memory)
             good = out.reasons == ""
             reasons[left] = out.reasons
             left, values = left[good], {n: x.where(good) for n, x in (values | dict(out.outputs)).items()}

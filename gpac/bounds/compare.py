@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..wire import Integral, Linear, Product, Time, Wire
-from .chain import Jumps, Reached
+from .chain import Jump, Reached
 from .models import TINY, UP, Array
 from .steps import Steps, defects, state_models, times
 from .units import Units
@@ -21,7 +21,7 @@ NEGLIGIBLE = 2.0**-20
 Sizes = dict[Wire, Array]
 
 
-def reach_by_comparison(units: Units, steps: Steps, jump: Jumps, offsets: Array, start: Array, tube: float) -> Reached:
+def reach_by_comparison(units: Units, steps: Steps, jump: Jump, offsets: Array, start: Array, tube: float) -> Reached:
     """All trajectories from start errors (dim, B) to the end; see `chain.reach`."""
     size, held, counts = start.copy(), np.isfinite(start).all(axis=0), np.diff(offsets)
     with np.errstate(all="ignore"):

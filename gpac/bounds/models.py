@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..precision import working_precision
+from .trace import written, zeros
 
 UNIT = 2.0**-53 * (1 + 2.0**-20)
 """Relative error of a rounded operation, with room for products of such errors."""
@@ -86,7 +87,7 @@ def multiply(a: Model, b: Model, orders: int) -> Model:
     if len(a.c) == 1:
         return _scaled(a, b.cut(orders))
     count = min(len(a.c) + len(b.c) - 1, orders)
-    out = np.zeros((count, *np.broadcast_shapes(a.c.shape[1:], b.c.shape[1:])))
+    out = zeros((count, *np.broadcast_shapes(a.c.shape[1:], b.c.shape[1:])), a.c, b.c)
     for j, factor in enumerate(a.c[:count]):
         span = min(len(b.c), count - j)
         out[j : j + span] += factor * b.c[:span]
@@ -157,6 +158,8 @@ class Matrix:
 def _apply(matrix: Any, x: Array) -> Array:
     if matrix.ndim < 2:
         return matrix.reshape(-1, *[1] * (x.ndim - 2)) * x if matrix.ndim else matrix * x
+    if hasattr(matrix, "tocsr") and written(x):
+        matrix = matrix.toarray()
     if hasattr(matrix, "tocsr"):
         parts = [(matrix @ part.reshape(part.shape[0], -1)).reshape(-1, *part.shape[1:]) for part in x]
         return np.array(parts)
@@ -179,7 +182,7 @@ def combine(terms: Sequence[tuple[Matrix, Model]], bias: tuple[Array, Array] | N
 
 
 def _sum(parts: list[Array]) -> Array:
-    total = np.zeros((max(map(len, parts)), *np.broadcast_shapes(*(p.shape[1:] for p in parts))))
+    total = zeros((max(map(len, parts)), *np.broadcast_shapes(*(p.shape[1:] for p in parts))), *parts)
     for part in parts:
         total[: len(part)] += part
     return total

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit
 from ..graph import closure, operands
-from ..pair import two_sum
 from ..solver.choice import choose
+from ..solver.prepared import prepared
 from ..solver.results import REACHED
-from ..solver.task import Batch, Limits, Pieces, Settings
+from ..solver.task import Batch, Limits, Settings
 from ..wire import Integral
 from .chain import Reached, jumps, reach
 from .compare import reach_by_comparison
 from .models import UNIT, UP, Array, Model
-from .steps import Local, Steps, local
+from .skeleton import Interval, Skeleton, Spans, steps_of
+from .steps import Local, local
 from .units import Models, Units
 
 FINEST = 1.2e-16
@@ -32,60 +35,13 @@ LARGE_ATTEMPTS = ((2.0**-20, 0), (2.0**-8, 0), (2.0**-20, 14))
 FEW = 24
 MOST_DENSE = 96
 """States up to which matrices are made for every step at all."""
+MOST_COMPILED = 8
+"""States up to which matrices are carried along by compiled code."""
+WORTH = 1000
+"""Steps of a batch, over the square of the number of states, that make up for the time of compiling: one second or so,
+once; bounds on arrays take 0.1 s or more for so many."""
 BLOCK = 2**21
 """Doubles that one set of models of all units should have at most: so many stay in a cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class Skeleton:
-    """What the solver made: polynomials of all states, by trajectory.
-
-    Attributes
-    ----------
-    offsets : int64, (B + 1,)
-        Steps of trajectory b are offsets[b] : offsets[b + 1].
-    begin : float64, (rows,)
-    coefficients : float64, (rows, K + 1, dim)
-        In powers of t - begin.
-    start : float64, (B, dim)
-    reached : bool, (B,)
-    t : float64, (B,)
-        Time reached.
-    """
-
-    offsets: Array
-    begin: Array
-    coefficients: Array
-    start: Array
-    reached: Array
-    t: Array
-
-    @staticmethod
-    def of(pieces: Pieces, start: Array, reached: Array, t: Array) -> Skeleton:
-        """From what an engine keeps."""
-        order = np.argsort(pieces.ids, kind="stable")
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(pieces.ids, minlength=len(t)))])
-        return Skeleton(offsets, pieces.begin[order], pieces.coefficients[order], start, reached, t)
-
-    def where(self, some: Array) -> Skeleton:
-        """Some of the trajectories."""
-        counts = np.diff(self.offsets)[some]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.repeat(self.offsets[:-1][some] - offsets[:-1], counts) + np.arange(offsets[-1])
-        figures = (self.start[some], self.reached[some], self.t[some])
-        return Skeleton(offsets, self.begin[rows], self.coefficients[rows], *figures)
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """Exact numbers within `off` of `mid`, (size, B)."""
-
-    mid: Array
-    off: Array
-
-    def where(self, some: Array) -> Interval:
-        """Those of some trajectories."""
-        return Interval(self.mid[:, some], self.off[:, some])
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +54,11 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """A circuit made ready for many batches."""
+    """A circuit made ready for many batches; a batch has one in `share` of all trajectories there will be."""
 
     circuit: Circuit
+    share: float = 1.0
+    spare: list = field(default_factory=list)
 
     @cached_property
     def units(self) -> Units:
@@ -115,19 +73,30 @@ class Course:
         return closure(roots, lambda w: [] if isinstance(w, Integral) else map(source, operands(w)))
 
     @cached_property
-    def engine(self) -> object:
+    def engine(self) -> Any:
         """Taylor series that keep the polynomials of all states."""
         settings = Settings(FINEST, FINEST, tuple(self.circuit.integrals), keep=True)
         return choose(self.circuit, settings, np, "auto", "taylor").engine
 
     def skeleton(self, inputs: Mapping[str, Interval], ends: Array, limits: Limits) -> Skeleton:
         """Polynomials for a batch."""
-        count = len(ends)
+        count, dim, engine = len(ends), self.circuit.dim, self.engine
         given = {n: x.mid for n, x in inputs.items()}
         start = self._at_start(inputs, count).mid
         batch = Batch(given, start, np.zeros(count), ends.copy())
-        out = self.engine.advance(batch, limits)  # type: ignore[attr-defined]
-        return Skeleton.of(out.pieces, start.T, out.code == REACHED, out.t)
+        if hasattr(engine, "recorded") and engine.row_size == dim * (engine.order + 1):
+            out, record, _ = engine.recorded(batch, limits, self.spare)
+            ids, shape = record.rows, (len(record.rows), dim, engine.order + 1)
+            polynomials = record.polynomials.reshape(shape)
+            begin, unit, memory = record.spans[:, 0], record.spans[:, 2], record.memory
+        else:
+            out = engine.advance(batch, limits)
+            ids, polynomials = out.pieces.ids, np.ascontiguousarray(out.pieces.coefficients.transpose(0, 2, 1))
+            begin, unit, memory = out.pieces.begin, np.ones(len(ids)), []
+        ids = np.where(ids < 0, count, ids).astype(np.uint16 if count < 2**16 else int)  # short ones sort by digits
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=count)[:count])])
+        place = np.argsort(ids, kind="stable")[: offsets[-1]]
+        return Skeleton(offsets, place, begin, unit, polynomials, start.T, out.code == REACHED, out.t, memory)
 
     def _at_start(self, inputs: Mapping[str, Interval], count: int) -> Interval:
         models = self.units.start({n: Model(x.mid[None], x.off) for n, x in inputs.items()})
@@ -171,32 +140,57 @@ class Course:
         """Whether the steps start at time 0; where there are none, whether there is anything to be covered."""
         some = np.flatnonzero(np.diff(skeleton.offsets))
         covered = (ends == 0) & (late == 0) | (self.circuit.dim == 0)
-        covered[some] = skeleton.begin[skeleton.offsets[some]] == 0
+        covered[some] = skeleton.begin[skeleton.place[skeleton.offsets[some]]] == 0
         return covered
 
     def _reach(
         self, skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array, tube: float, slopes: int
     ) -> tuple[Reached, Array]:
         """The end of every trajectory: distance from doubles, and these."""
-        steps = _steps(skeleton, inputs, ends, late)
-        begin, first = self._at_start(inputs, len(ends)), skeleton.start.T.copy()
+        begin, end = self._at_start(inputs, len(ends)), skeleton.start.T.copy()
         some = np.flatnonzero(np.diff(skeleton.offsets))
-        first[:, some] = steps.c[0][:, skeleton.offsets[some]]
+        first = end.copy()
+        first[:, some] = skeleton.coefficients[skeleton.place[skeleton.offsets[some]], :, 0].T
         start = (np.abs(begin.mid - first) * (1 + 2 * UNIT) + begin.off) * UP
-        jump = jumps(steps.c, skeleton.offsets, skeleton.start.T)
-        if not self.circuit.dim or not len(steps.begin):
+        if not self.circuit.dim or not len(some):
             held = np.isfinite(start).all(axis=0)
-            return Reached(0.0 * start, start, held, ~held), jump.end
+            return Reached(0.0 * start, start, held, ~held), end
+        spans = Spans.of(skeleton, ends, late)
+        kernel = self._kernel(skeleton, tube, slopes) if slopes and len(some) == len(ends) else None
+        if kernel:
+            return kernel.reach(skeleton, spans, inputs, start)
+        steps = steps_of(skeleton, spans, inputs)
+        last = np.zeros(len(spans.h))
+        last[skeleton.offsets[some + 1] - 1] = 1
+        jump = jumps(steps.c, np.roll(steps.c[0], -1, axis=-1), last)
+        end[:, some] = jump.end[:, skeleton.offsets[some + 1] - 1]
         if not slopes:
-            return reach_by_comparison(self.units, steps, jump, skeleton.offsets, start, tube), jump.end
+            return reach_by_comparison(self.units, steps, jump, skeleton.offsets, start, tube), end
         width = self.circuit.dim + sum(w.size for w in self.units.driving)
         size = max(1, BLOCK // (width * (len(steps.c) + slopes * self.circuit.dim)))
         with np.errstate(all="ignore"):
             blocks = [
                 local(self.units, steps.at(slice(low, low + size)), tube, slopes)
-                for low in range(0, len(steps.begin), size)
+                for low in range(0, len(spans.h), size)
             ]
-        return reach(Local.joined(blocks), jump, skeleton.offsets, start), jump.end
+        return reach(Local.joined(blocks), jump, skeleton.offsets, start, end), end
+
+    def _kernel(self, skeleton: Skeleton, tube: float, slopes: int) -> Any:
+        """Compiled code for this attempt, where that is worth its while."""
+        rows = len(skeleton.place) * self.share
+        if self.circuit.dim > MOST_COMPILED or rows < WORTH * self.circuit.dim**2 or find_spec("llvmlite") is None:
+            return None
+        from .kernel import Kernel, TooLong
+
+        orders = skeleton.coefficients.shape[2]
+
+        def make() -> Any:
+            try:
+                return Kernel(self.units, orders, tube, slopes)
+            except TooLong:
+                return None
+
+        return prepared(self.circuit, f"bounds {tube} {slopes}", orders, make)
 
     def _readings(
         self,
@@ -227,24 +221,6 @@ class Course:
 
 def _stopped(reached: bool, t: float) -> str:
     return "" if reached else f"the solver's polynomials end at t = {t:.6g}"
-
-
-def _steps(skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array) -> Steps:
-    """Steps in their own time, trajectory after trajectory."""
-    counts = np.diff(skeleton.offsets)
-    some = np.flatnonzero(counts)
-    last = skeleton.offsets[some + 1] - 1
-    until = np.empty(len(skeleton.begin))
-    until[:-1] = skeleton.begin[1:]
-    until[last] = ends[some]
-    h, low = two_sum(until, -skeleton.begin)
-    off = np.abs(low)
-    off[last] = (off[last] + late[some]) * UP
-    powers = np.cumprod(np.vstack([np.ones((1, len(h))), np.tile(h, (skeleton.coefficients.shape[1] - 1, 1))]), axis=0)
-    c = np.ascontiguousarray(skeleton.coefficients.transpose(1, 2, 0)) * powers[:, None]
-    row = np.repeat(np.arange(len(ends)), counts)
-    models = {n: Model(x.mid[None][:, :, row], x.off[:, row]) for n, x in inputs.items()}
-    return Steps(c, skeleton.begin, h, off, models)
 
 
 def nearest_double(t: Fraction) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from ..graph import closure, operands
 from ..precision import working_precision
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 from .models import UP, Array, Matrix, Model, above, combine, multiply, nearest
+from .trace import zeros
 
 Models = dict[Wire, Model]
 
@@ -204,7 +205,8 @@ ONE = Matrix(np.array(1.0), np.array(1.0), None)
 def _stacked(blocks: list[tuple[Model | None, int]], n: int, rows: int) -> Model:
     """Gradients of integrators below each other."""
     orders = max((len(b.c) for b, _ in blocks if b is not None), default=1)
-    c, error, at = np.zeros((orders, n, n, rows)), np.zeros((n, n, rows)), 0
+    there = [b.c for b, _ in blocks if b is not None] + [b.error for b, _ in blocks if b is not None]
+    c, error, at = zeros((orders, n, n, rows), *there), zeros((n, n, rows), *there), 0
     for block, size in blocks:
         if block is not None:
             c[: len(block.c), at : at + size] = block.c

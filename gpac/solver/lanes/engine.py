@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,34 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many, 8 // many)
 
 
+Spare = list[tuple[np.ndarray, ...]]
+"""Memory for steps, arrays in the order of `RECORD`."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Steps as compiled code keeps them: trajectory; begin, step and unit of time; coefficients.
+
+    `rows` (rows,) is -1 where a step did not count, `spans` is (rows, 3), and `polynomials` (rows, watched entries
+    that move times orders) in powers of time in the step's unit; each with one part more in double-double precision.
+    `memory` is where they were written.
+    """
+
+    rows: np.ndarray
+    spans: np.ndarray
+    polynomials: np.ndarray
+    memory: Spare
+
+    @staticmethod
+    def of(engine: LaneEngine, kept: list[tuple[int, tuple[np.ndarray, ...]]]) -> Record:
+        """Parts of so many rows each, one after the other."""
+        widths = 1, engine.parts + 2, engine.row_size
+        parts = [[a[: n * w].reshape(n, w) for a, w in zip(memory, widths, strict=True)] for n, memory in kept]
+        none = [np.zeros((0, 1), dtype=int), *(np.zeros((0, w)) for w in widths[1:])]
+        rows, spans, numbers = parts[0] if len(parts) == 1 else map(np.concatenate, zip(none, *parts, strict=True))
+        return Record(rows[:, 0], spans, numbers, [memory for _, memory in kept])
+
+
 class LaneEngine:
     """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
 
@@ -110,6 +139,7 @@ class LaneEngine:
         self.code = _compiled(r, steps, settings.precision, shape, self.stride)
         self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched) * self.parts
+        self.rows = self.lanes * (max(1, RECORD_BYTES // (8 * self.lanes * max(1, self.row_size))) if steps.keep else 1)
         numbers = r.dim + r.still_size + len(r.moving_watched) + 8
         self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * self.parts * numbers))
         self.name = (
@@ -118,8 +148,16 @@ class LaneEngine:
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
+        answer, record, parameters = self.recorded(batch, limits)
+        return replace(answer, pieces=self._pieces(record, parameters)) if self.settings.keep else answer
+
+    def recorded(self, batch: Batch, limits: Limits, spare: Spare | None = None) -> tuple[Advance, Record, Any]:
+        """The same without `pieces`, what was kept as it was written, and the parameters of the trajectories.
+
+        Memory is taken from `spare`, to which the caller may add that of records it has done with.
+        """
         queue, count = self._queue(batch), len(batch.t_end)
-        crew = _Crew(self, queue, limits)
+        crew = _Crew(self, queue, limits, [] if spare is None else spare)
         workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
         if workers == 1:
             crew.work(0, count)
@@ -134,7 +172,7 @@ class LaneEngine:
                         future.result()
                 except KeyboardInterrupt:
                     crew.stop = STOPPED
-        return self._answer(batch, queue, crew)
+        return self._answer(batch, queue, crew), Record.of(self, crew.kept), self._unpacked(queue["parameters"])
 
     def _queue(self, batch: Batch) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
@@ -157,10 +195,9 @@ class LaneEngine:
     def _unpacked(self, numbers: np.ndarray) -> Any:
         return Pair(numbers[..., 0], numbers[..., 1]) if self.parts == 2 else numbers
 
-    def memory(self) -> dict[str, np.ndarray]:
+    def memory(self, spare: Spare) -> dict[str, np.ndarray]:
         """Memory of one group of lanes, all of them free."""
         r, vector, number = self.recurrences, self.lanes, self.lanes * self.parts
-        room = vector * max(1, RECORD_BYTES // (8 * vector * max(1, self.row_size))) if self.settings.keep else vector
         sizes = {
             "now": r.now_size * number,
             "series": r.series_size * self.stride * number,
@@ -174,15 +211,21 @@ class LaneEngine:
             "slope": r.dim * number,
             "weights": r.dim * vector,
             "registers": len(REGISTERS) * vector,
-            "spans": (self.parts + 2) * room,
-            "polynomials": room * self.row_size if self.settings.keep else 0,
         }
-        memory = {name: _aligned(size) for name, size in sizes.items()}
-        memory |= {"ids": _aligned(vector, np.int64), "rows": _aligned(room, np.int64)}
+        memory = {name: _aligned(size) for name, size in sizes.items()} | self.room(spare)
+        memory["ids"] = _aligned(vector, np.int64)
         memory["ids"][:] = -1
         memory["control"] = np.zeros(len(CONTROL), dtype=np.int64)
-        memory["control"][CONTROL.index("room")] = room if self.settings.keep else 2**60
+        memory["control"][CONTROL.index("room")] = self.rows if self.settings.keep else 2**60
         return memory
+
+    def room(self, spare: Spare) -> dict[str, np.ndarray]:
+        """Memory for steps that are kept, fresh or spare; arrays in `RECORD`."""
+        try:
+            return dict(zip(RECORD, spare.pop(), strict=True))
+        except IndexError:
+            spans, numbers = (self.parts + 2) * self.rows, self.row_size * self.rows if self.settings.keep else 0
+            return {"rows": np.empty(self.rows, dtype=int), "spans": np.empty(spans), "polynomials": np.empty(numbers)}
 
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
         steps, fate = queue["counts"].T
@@ -208,7 +251,7 @@ class LaneEngine:
             steps * float(self.order),
             length if self.settings.length else np.full(len(length), np.nan),
             space,
-            self._pieces(crew, parameters) if self.settings.keep else None,
+            None,
         )
 
     def _watched(self, moving: Any, parameters: Any) -> Any:
@@ -222,12 +265,11 @@ class LaneEngine:
                 at += operand.size
         return self.series.num.joined(columns, axis=1)
 
-    def _pieces(self, crew: _Crew, parameters: Any) -> Pieces:
+    def _pieces(self, record: Record, parameters: Any) -> Pieces:
         num, parts = self.series.num, self.parts
-        rows = np.concatenate([np.zeros(0, dtype=np.int64), *(k[0] for k in crew.kept)])
-        spans = np.concatenate([np.zeros((0, parts + 2)), *(k[1] for k in crew.kept)])
+        real = record.rows >= 0
+        rows, spans, numbers = record.rows[real], record.spans[real], record.polynomials[real]
         shape = (len(rows), len(self.recurrences.moving_watched), self.order + 1)
-        numbers = np.concatenate([np.zeros((0, self.row_size)), *(k[2] for k in crew.kept)])
         polynomials = self._unpacked(numbers.reshape(*shape, *([2] if parts == 2 else [])))
         powers = spans[:, parts + 1, None] ** np.arange(self.order + 1)  # of two: nothing is rounded
         polynomials = each_part(lambda p: p / powers[:, None], polynomials)
@@ -242,9 +284,9 @@ class LaneEngine:
 class _Crew:
     """Threads that work through one queue: what they share, and what they have kept."""
 
-    def __init__(self, engine: LaneEngine, queue: dict[str, np.ndarray], limits: Limits) -> None:
-        self.engine, self.queue, self.limits = engine, queue, limits
-        self.kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    def __init__(self, engine: LaneEngine, queue: dict[str, np.ndarray], limits: Limits, spare: Spare) -> None:
+        self.engine, self.queue, self.limits, self.spare = engine, queue, limits, spare
+        self.kept: list[tuple[int, tuple[np.ndarray, ...]]] = []
         self.stop = 0
         self.lock = threading.Lock()
 
@@ -252,21 +294,21 @@ class _Crew:
         """Carry the trajectories from `begin` to `end` through one group of lanes."""
         if self.stop:
             return
-        memory = self.engine.memory()
+        memory = self.engine.memory(self.spare)
         control = dict(zip(CONTROL, range(len(CONTROL)), strict=True))
         numbers = memory["control"]
         numbers[control["next"]], numbers[control["stop"]] = begin, end
         numbers[control["max_steps"]] = self.limits.max_steps
-        pointers = self._pointers(memory)
         turns, told = FIRST_TURNS, 0
         try:
             while True:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
-                busy = int(self.engine.code.run(*pointers))
+                busy = int(self.engine.code.run(*self._pointers(memory)))
                 spent = max(1e-6, time.perf_counter() - since)
                 turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
-                self._collect(memory, numbers, control["kept"])
+                if numbers[control["kept"]] + self.engine.lanes > numbers[control["room"]]:
+                    self._collect(memory, numbers, control["kept"])
                 ended = int(numbers[control["next"]]) - begin - busy
                 if ended > told:
                     with self.lock:
@@ -279,33 +321,30 @@ class _Crew:
         except KeyboardInterrupt:
             self.stop = STOPPED
         if self.stop:
-            self._flush(memory, pointers, control)
+            self._flush(memory, control)
+        self._collect(memory, numbers, control["kept"])
 
     def _pointers(self, memory: dict[str, np.ndarray]) -> list[int]:
         arrays = {**memory, **self.queue, "data": self.engine.data, "index": self.engine.recurrences.index}
         return [arrays[name].ctypes.data for name in NAMES]
 
     def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:
-        """Take the kept steps out of the group's memory."""
+        """Take the kept steps away together with their memory, and leave new memory."""
         if not self.engine.settings.keep:
             return
         kept, numbers[at] = int(numbers[at]), 0
-        rows = memory["rows"][:kept]
-        real = rows >= 0
-        wide, size = self.engine.parts + 2, self.engine.row_size
-        spans = memory["spans"][: wide * kept].reshape(kept, wide)[real]
-        polynomials = memory["polynomials"][: size * kept].reshape(kept, size)[real]
+        taken = kept, tuple(memory[name] for name in RECORD)
+        memory |= self.engine.room(self.spare)
         with self.lock:
-            self.kept.append((rows[real], spans, polynomials))
+            self.kept.append(taken)
 
-    def _flush(self, memory: dict[str, np.ndarray], pointers: list[int], control: dict[str, int]) -> None:
+    def _flush(self, memory: dict[str, np.ndarray], control: dict[str, int]) -> None:
         """One more step for those at work, so that they write down where they are."""
         numbers = memory["control"]
         at_work = memory["ids"][memory["ids"] >= 0].copy()
         numbers[control["stop"]] = numbers[control["next"]]
         numbers[control["max_steps"]], numbers[control["turns"]] = 0, 1
-        self.engine.code.run(*pointers)
-        self._collect(memory, numbers, control["kept"])
+        self.engine.code.run(*self._pointers(memory))
         fate = self.queue["counts"][:, 1]
         fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)
 

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 import mpmath
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from problems import PROBLEMS
 
 import gpac
 from compile import enclose_forward, homotopy, load, relaxation, sequential
-from gpac.bounds.phase import Course, Interval
+from gpac.bounds import phase, trace
+from gpac.bounds.phase import Course
+from gpac.bounds.skeleton import Interval, Spans
 from gpac.solver.task import Limits
 
 RING = "examples/networks/ring_tanh_2_3_1.onnx"
 DIGITS = "examples/networks/digits_tanh_64_32_16_10.onnx"
+
+
+@pytest.fixture(params=["arrays", "compiled"])
+def way(request, monkeypatch):
+    """Both ways to the same bounds, however few the trajectories are."""
+    monkeypatch.setattr(phase, "WORTH", 0 if request.param == "compiled" else 10**18)
+    monkeypatch.setattr(trace, "LONGEST", 12_000)  # a second of compiling at most
+    return request.param
 
 
 def _lorenz() -> gpac.PIVP:
@@ -37,7 +48,7 @@ def _distances(outputs: np.ndarray, truth: list) -> np.ndarray:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=repr)
-def test_every_problem_is_certified_and_the_truth_lies_within(problem):
+def test_every_problem_is_certified_and_the_truth_lies_within(problem, way):
     at = replace(problem, t=Fraction(float(problem.t)))
     for tol in (1e-14, 1e-6):
         solution = gpac.solve(at.system, t=float(at.t), tol=tol)
@@ -97,7 +108,7 @@ def test_networks_against_balls(path, scheme):
     assert proven.worst.max() < 1e-5
 
 
-def test_a_relaxation_decays_and_is_certified_over_a_long_time():
+def test_a_relaxation_decays_and_is_certified_over_a_long_time(way):
     program = relaxation(load(RING))
     solution = gpac.solve(program, inputs=[[0.25, -0.5]], tol=1e-10)
     proven = gpac.certify(solution).check()
@@ -120,6 +131,7 @@ def test_an_output_that_was_tampered_with_is_found_out():
         after.check()
 
 
+@cache
 def _lorenz_course() -> tuple[Course, dict[str, Interval], np.ndarray]:
     starts = np.array([[1.0, 1.25], [1.0, 0.75], [1.0, 1.0]])
     inputs = {"initial": Interval(starts, np.zeros(starts.shape))}
@@ -127,36 +139,38 @@ def _lorenz_course() -> tuple[Course, dict[str, Interval], np.ndarray]:
 
 
 @given(st.integers(0, 10**6), st.integers(3, 15))
-@settings(max_examples=30, deadline=None)
-def test_a_coefficient_that_was_tampered_with_widens_the_bound_or_ends_it(seed, digits):
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_coefficient_that_was_tampered_with_widens_the_bound_or_ends_it(way, seed, digits):
     course, inputs, ends = _lorenz_course()
     skeleton = course.skeleton(inputs, ends, Limits(10_000))
     truth = course.bounded(skeleton, inputs, ends, np.zeros(2)).outputs
     rng = np.random.default_rng(seed)
     bad = skeleton.coefficients.copy()
-    row, k, i = (int(rng.integers(size)) for size in bad.shape)
-    bad[row, k, i] = bad[row, k, i] * (1 + 10.0**-digits) + (10.0**-digits if rng.integers(2) else 0)
+    row, i, k = (int(rng.integers(size)) for size in (len(skeleton.place), *bad.shape[1:]))
+    spot = skeleton.place[row], i, k
+    bad[spot] = bad[spot] * (1 + 10.0**-digits) + (10.0**-digits if rng.integers(2) else 0)
     out = course.bounded(replace(skeleton, coefficients=bad), inputs, ends, np.zeros(2))
     for name, interval in out.outputs.items():
         distance = np.abs(interval.mid - truth[name].mid)
         assert (distance <= interval.off + truth[name].off).all()
     grown = sum(x.off[0] - truth[name].off[0] for name, x in out.outputs.items())
-    changed = abs(bad[row, k, i] - skeleton.coefficients[row, k, i])
-    h = np.diff([*skeleton.begin, 1.0])[row] if row + 1 < len(skeleton.begin) else 0.05
+    changed = abs(bad[spot] - skeleton.coefficients[spot])
+    h = Spans.of(skeleton, ends, np.zeros(2)).h[row] / skeleton.unit[spot[0]]
     if changed * h**k > 1e-9:  # its step has a defect of this size
         assert (grown > 1e-12).any() or (out.reasons != "").any()
 
 
-def test_first_coefficients_and_times_that_were_tampered_with_are_found_out():
+def test_first_coefficients_and_times_that_were_tampered_with_are_found_out(way):
     course, inputs, ends = _lorenz_course()
     skeleton = course.skeleton(inputs, ends, Limits(10_000))
     truth = course.bounded(skeleton, inputs, ends, np.zeros(2)).outputs
+    first, third = skeleton.place[[0, 2]]
     moved = skeleton.coefficients.copy()
-    moved[0, 0] += 1e-8  # a solution, but of another start
+    moved[first, :, 0] += 1e-8  # a solution, but of another start
     begin = skeleton.begin.copy()
-    begin[0] = -1e-3
+    begin[first] = -1e-3
     late = skeleton.begin.copy()
-    late[2] += 1e-6
+    late[third] += 1e-6
     for bad in (replace(skeleton, coefficients=moved), replace(skeleton, begin=begin), replace(skeleton, begin=late)):
         out = course.bounded(bad, inputs, ends, np.zeros(2))
         for name, interval in out.outputs.items():
@@ -166,7 +180,7 @@ def test_first_coefficients_and_times_that_were_tampered_with_are_found_out():
     assert "do not cover" in out.reasons[0] and out.reasons[1] == ""
 
 
-def test_wrong_start_values_times_and_inputs_are_found_out():
+def test_wrong_start_values_times_and_inputs_are_found_out(way):
     course, inputs, ends = _lorenz_course()
     skeleton = course.skeleton(inputs, ends, Limits(10_000))
     right = course.bounded(skeleton, inputs, ends, np.zeros(2)).outputs
@@ -178,7 +192,7 @@ def test_wrong_start_values_times_and_inputs_are_found_out():
         assert (right[name].off < 1e-11).all()
 
 
-def test_uncertain_inputs_are_carried_through():
+def test_uncertain_inputs_are_carried_through(way):
     course, inputs, ends = _lorenz_course()
     box = {"initial": Interval(inputs["initial"].mid, np.full((3, 2), 1e-7))}
     skeleton = course.skeleton(box, ends, Limits(10_000))
@@ -190,7 +204,7 @@ def test_uncertain_inputs_are_carried_through():
         assert spread <= out[name].off[0, 0] < 20 * spread
 
 
-def test_a_schedule_whose_durations_are_no_doubles():
+def test_a_schedule_whose_durations_are_no_doubles(way):
     u = gpac.inputs("a")
     first = gpac.Circuit({"b": u + gpac.integral(gpac.constant(Fraction(1, 3)))})
     b = gpac.inputs("b")
@@ -207,7 +221,7 @@ def test_a_schedule_whose_durations_are_no_doubles():
             assert abs(mpmath.mpf(float(solution.outputs[row, 0])) - true) <= proven.error[row, 0] < 1e-13
 
 
-def test_a_circuit_without_integrators_and_a_run_of_no_length():
+def test_a_circuit_without_integrators_and_a_run_of_no_length(way):
     line = gpac.Circuit({"a": gpac.time() * Fraction(1, 3), "y": gpac.integral(gpac.time())})
     solution = gpac.solve(line, t=[0.0, 1.0, 3.0], tol=1e-12)
     proven = gpac.certify(solution).check()
@@ -220,7 +234,7 @@ def test_a_circuit_without_integrators_and_a_run_of_no_length():
     assert gpac.certify(still).check().worst.max() < 1e-15
 
 
-def test_trajectories_that_end_early_are_not_certified_and_their_neighbours_are():
+def test_trajectories_that_end_early_are_not_certified_and_their_neighbours_are(way):
     y = sympy.Symbol("y")
     solution = gpac.solve(gpac.PIVP({y: y**2}, {y: 1}), t=1.0, initial=[[0.5], [2.0], [-1.0]])
     proven = gpac.certify(solution)
