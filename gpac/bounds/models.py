@@ -73,17 +73,21 @@ class Model:
 
     def of(self, entries: Array) -> Model:
         """Some entries."""
-        return Model(self.c[:, entries], _full(self)[entries])
+        return Model(self.c[:, entries], full(self)[entries])
 
     def along(self) -> Model:
         """With one more axis of entries, for products with gradients."""
-        return Model(self.c[:, :, None], _full(self)[:, None])
+        return Model(self.c[:, :, None], full(self)[:, None])
 
 
 def multiply(a: Model, b: Model, orders: int) -> Model:
     """The product, entry by entry, by at most `orders` coefficients."""
+    from .sharp import Sharp, multiply_sharply
+
     if len(a.c) > len(b.c):
         a, b = b, a
+    if isinstance(a, Sharp) or isinstance(b, Sharp):
+        return multiply_sharply(a, b, orders)
     if len(a.c) == 1:
         return _scaled(a, b.cut(orders))
     count = min(len(a.c) + len(b.c) - 1, orders)
@@ -117,20 +121,25 @@ def tail(a: Array, b: Array, count: int) -> Array:
 class Matrix:
     """An exact matrix as doubles: a number, a diagonal (n,), dense (m, n) or sparse, and how far off they are.
 
-    `sizes` are the magnitudes, `off` bounds the distance from the exact numbers (None where there is none).
+    `sizes` are the magnitudes, `off` bounds the distance from the exact numbers (None where there is none); with
+    `low_parts` added, the distance is below `rest`.
     """
 
     values: Any
     sizes: Any
-    off: Any
+    off: Any = None
+    low_parts: Any = 0.0
+    rest: Any = None
 
     @staticmethod
     def of(exact: Any) -> Matrix:
         """From what `gpac.linear` takes."""
         if hasattr(exact, "tocsr"):
-            return Matrix(exact, abs(exact), None)
+            return Matrix(exact, abs(exact))
         values, off = nearest(exact)
-        return Matrix(values, np.abs(values), off if off.any() else None)
+        if not off.any():
+            return Matrix(values, np.abs(values))
+        return Matrix(values, np.abs(values), off, *_low_parts(np.asarray(exact), values, off))
 
     @property
     def terms(self) -> int:
@@ -154,6 +163,10 @@ class Matrix:
         """What the matrix's own inexactness contributes to a product with magnitudes."""
         return 0.0 if self.off is None else _apply(self.off, x[None])[0]
 
+    def beyond(self, x: Array) -> Array:
+        """The same with low parts."""
+        return 0.0 if self.rest is None else _apply(self.rest, x[None])[0]
+
 
 def _apply(matrix: Any, x: Array) -> Array:
     if matrix.ndim < 2:
@@ -169,11 +182,15 @@ def _apply(matrix: Any, x: Array) -> Array:
 
 def combine(terms: Sequence[tuple[Matrix, Model]], bias: tuple[Array, Array] | None) -> Model:
     """Sum of matrices times models, plus a bias (values, bound on their inexactness)."""
+    from .sharp import Sharp, combine_sharply
+
+    if any(isinstance(x, Sharp) for _, x in terms):
+        return combine_sharply(terms, bias)
     parts = [matrix.times(x.c) for matrix, x in terms]
     total = parts[0] if len(parts) == 1 else _sum(parts)
     count = len(parts) - 1 + sum(0 if matrix.exactly else matrix.terms for matrix, _ in terms)
     size = sum(matrix.bound(x.norm) for matrix, x in terms)
-    error = TINY + sum(matrix.bound(_full(x)) + matrix.beside(x.size) for matrix, x in terms)
+    error = TINY + sum(matrix.bound(full(x)) + matrix.beside(x.size) for matrix, x in terms)
     if bias is not None:
         values, off = (b.reshape(-1, *[1] * (total.ndim - 2)) for b in bias)
         total[0] += values
@@ -188,7 +205,7 @@ def _sum(parts: list[Array]) -> Array:
     return total
 
 
-def _full(x: Model) -> Array:
+def full(x: Model) -> Array:
     """The error with all its axes."""
     return np.broadcast_to(x.error, x.c.shape[1:])
 
@@ -210,6 +227,19 @@ def nearest(exact: Any) -> tuple[Array, Array]:
             elif number != value:
                 off[index] = float(abs(number - value)) * UP + TINY
     return values, off
+
+
+def _low_parts(exact: Array, values: Array, off: Array) -> tuple[Array, Array]:
+    """Doubles next to what doubles leave out of fractions, and bounds on what is left; of symbols it is all left."""
+    from fractions import Fraction
+
+    low, rest = np.zeros(values.shape), off.copy()
+    for index, number in np.ndenumerate(exact):
+        if isinstance(number, Fraction):
+            beside = number - Fraction(float(values[index]))
+            low[index] = float(beside)
+            rest[index] = float(abs(beside - Fraction(float(low[index])))) * UP + TINY
+    return low, rest
 
 
 def _symbol_off(number: Any, value: Any) -> float:

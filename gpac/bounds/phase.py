@@ -27,7 +27,7 @@ from .units import Models, Units
 
 FINEST = 1.2e-16
 """Tolerance of the polynomials: the smallest that doubles have, whatever the solution was computed with."""
-ATTEMPTS = ((2.0**-20, 8), (2.0**-20, 14), (2.0**-20, 28), (2.0**-10, 28))
+ATTEMPTS = ((2.0**-20, 10), (2.0**-20, 14), (2.0**-20, 28), (2.0**-10, 28))
 """Errors that are allowed for, relative to the largest state, and coefficients of Jacobians: at first, and after
 that for trajectories that could not be certified so, or not well."""
 LARGE_ATTEMPTS = ((2.0**-20, 0), (2.0**-8, 0), (2.0**-20, 14))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .models import TINY, UNIT, UP, Array, Model
+from .sharp import Sharp, differences
 from .trace import larger, largest, where_less, written, zeros
 from .units import Models, Units
 
@@ -84,11 +85,12 @@ class Local:
         return Local(*(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Local)))
 
 
-def state_models(units: Units, steps: Steps, error: Array | float = 0.0) -> Models:
+def state_models(units: Units, steps: Steps) -> Models:
     """The polynomials by integrator."""
     models, at = Models(), 0
     for w in units.circuit.integrals:
-        models[w] = Model(steps.c[:, at : at + w.size], error)
+        c = steps.c[:, at : at + w.size]
+        models[w] = Sharp.exactly(c) if written(c) else Model(c, 0.0)
         at += w.size
     return models
 
@@ -125,15 +127,17 @@ def times(steps: Steps) -> tuple[Model, Model]:
 
 def _defect(p: Model, rate: Model) -> Array:
     """Bound on the integral of |p' - rate| over the step."""
-    k = np.arange(1, len(p.c), dtype=float).reshape(-1, 1, 1)
-    slope = k * p.c[1:]
-    orders = max(len(slope), len(rate.c))
-    difference = zeros((orders, *np.broadcast_shapes(p.c.shape[1:], rate.c.shape[1:])), p.c, rate.c)
-    difference[: len(slope)] += slope
-    difference[: len(rate.c)] -= rate.c
-    over = np.arange(1, orders + 1, dtype=float).reshape(-1, 1, 1)
-    rounding = UNIT * (2 * p.weight + rate.norm)
-    return ((np.abs(difference) / over).sum(axis=0) + rounding + rate.error + TINY) * UP
+    if isinstance(rate, Sharp):
+        sizes, rounding = differences(p, rate)
+    else:
+        k = np.arange(1, len(p.c), dtype=float).reshape(-1, 1, 1)
+        slope = k * p.c[1:]
+        sizes = zeros((max(len(slope), len(rate.c)), *np.broadcast_shapes(p.c.shape[1:], rate.c.shape[1:])), p.c)
+        sizes[: len(slope)] += slope
+        sizes[: len(rate.c)] -= rate.c
+        sizes, rounding = np.abs(sizes), UNIT * (2 * p.weight + rate.norm)
+    over = np.arange(1, len(sizes) + 1, dtype=float).reshape(-1, 1, 1)
+    return ((sizes / over).sum(axis=0) + rounding + rate.error + TINY) * UP
 
 
 def _growth(jacobian: Model) -> tuple[Array, Array]:

@@ -152,3 +152,9 @@ def rounded(a: Array) -> Array:
     Elsewhere a product may go into a sum unrounded.
     """
     return np.frompyfunc(lambda x: x.trace.add("rounded", x) if isinstance(x, Number) else x, 1, 1)(a)
+
+
+def fused(a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once, for single numbers of which one at least is not known."""
+    trace = next(x.trace for x in (a, b, c) if isinstance(x, Number))
+    return trace.add("fma", a, b, c)

@@ -199,7 +199,7 @@ def added(parts: list[Model]) -> Model:
     return parts[0] if len(parts) == 1 else combine([(ONE, p) for p in parts], None)
 
 
-ONE = Matrix(np.array(1.0), np.array(1.0), None)
+ONE = Matrix(np.array(1.0), np.array(1.0))
 
 
 def _stacked(blocks: list[tuple[Model | None, int]], n: int, rows: int) -> Model:

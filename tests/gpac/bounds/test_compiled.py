@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 from typing import Any
 
@@ -43,7 +44,9 @@ def _computed(written: Written, inputs: np.ndarray) -> np.ndarray:
 
     memory = [np.zeros((n + 1) * LANES + 8) for n in (len(inputs), len(written.asked))]
     starts = [-m.ctypes.data % 64 // 8 for m in memory]
-    given, out = (m[s : s + n * LANES] for m, s, n in zip(memory, starts, (len(inputs), len(written.asked)), strict=True))
+    given, out = (
+        m[s : s + n * LANES] for m, s, n in zip(memory, starts, (len(inputs), len(written.asked)), strict=True)
+    )
     given[:] = inputs.reshape(-1)
     compiled = Compiled(f"{written.key}", text, 2)  # its code goes when it does
     compiled.run(given.ctypes.data, out.ctypes.data)
@@ -138,7 +141,7 @@ def _least_integral(defect: list[Fraction]) -> Fraction:
         return total
 
     values = [at(Fraction(i, 32)) for i in range(33)]
-    return sum((abs(b - a) for a, b in zip(values, values[1:], strict=False)), Fraction(0)) / scale
+    return sum((abs(b - a) for a, b in pairwise(values)), Fraction(0)) / scale
 
 
 def _compiled_defects(course: Course, steps: Steps, row: int) -> np.ndarray:
@@ -159,7 +162,9 @@ def _compiled_defects(course: Course, steps: Steps, row: int) -> np.ndarray:
 x, y, z = sympy.symbols("x y z")
 SYSTEMS = [
     gpac.PIVP({x: 10 * (y - x), y: x * (28 - z) - y, z: x * y - sympy.Rational(8, 3) * z}, {x: 1, y: 1, z: 1}),
-    gpac.PIVP({x: sympy.Rational(1, 3) * x**3 - y, y: x - y**2 + sympy.Rational(1, 7)}, {x: 1, y: sympy.Rational(1, 3)}),
+    gpac.PIVP(
+        {x: sympy.Rational(1, 3) * x**3 - y, y: x - y**2 + sympy.Rational(1, 7)}, {x: 1, y: sympy.Rational(1, 3)}
+    ),
     gpac.PIVP({x: x}, {x: 1}),
     gpac.PIVP({x: -(10**6) * x + y, y: -y}, {x: 1, y: 1}),
 ]
@@ -184,7 +189,8 @@ def test_defects_are_above_the_exact_ones_in_fractions(system):
             compiled, arrays = _compiled_defects(course, now, row), defects(course.units, now)[:, row]
             assert all(Fraction(float(b)) >= d for b, d in zip(compiled, right, strict=True))
             assert all(Fraction(float(b)) >= d for b, d in zip(arrays, right, strict=True))
-            np.testing.assert_allclose(compiled, arrays, rtol=0.5)
+            assert (compiled <= 1.01 * arrays).all()
+            assert all(Fraction(float(b)) <= 20 * d for b, d in zip(compiled, right, strict=True))
     assert np.isfinite(on_arrays).all()
 
 
