@@ -16,13 +16,11 @@ from ..solver.progress import shown
 from ..solver.solution import Solution, Status, host
 from ..solver.task import Limits
 from .models import TINY, UP, Array
-from .phase import Course, nearest_double
+from .phase import MOST_COMPILED, Course, nearest_double
 from .skeleton import Interval
 
-PIECE = 2**20
-"""Coefficients of a piece of the batch: so many are made and looked at together."""
-ROWS = 80
-"""Steps that a trajectory is guessed to take."""
+PIECE, LARGE_PIECE = 2**20, 2**22
+"""Coefficients of a piece of the batch, which are made and looked at together: of few states, and of more."""
 TIME = "the time allowed was used up before it was looked at"
 
 
@@ -140,7 +138,8 @@ def certify(
     end = float("inf") if max_seconds is None else clock.monotonic() + max_seconds
     outputs = np.atleast_2d(np.asarray(host(solution.outputs)))
     which = _chosen(sample, len(outputs))
-    size = max(1, PIECE // (ROWS * 26 * max(1, question.system.dim)))
+    dim, steps = question.system.dim, 2 + np.mean(np.atleast_1d(host(solution.steps))[which]) if len(which) else 1
+    size = max(1, int((PIECE if dim <= MOST_COMPILED else LARGE_PIECE) / (26 * max(1, dim) * steps)))
     inputs = {n: np.asarray(host(a)) for n, a in question.inputs.items()}
     run = _Run(question.system, inputs, solution, outputs, max(1.0, len(which) / size))
     error, reasons = np.full((len(which), outputs.shape[1]), np.inf), np.full(len(which), TIME, dtype=object)

@@ -136,8 +136,8 @@ def _defect(p: Model, rate: Model) -> Array:
         sizes[: len(slope)] += slope
         sizes[: len(rate.c)] -= rate.c
         sizes, rounding = np.abs(sizes), UNIT * (2 * p.weight + rate.norm)
-    over = np.arange(1, len(sizes) + 1, dtype=float).reshape(-1, 1, 1)
-    return ((sizes / over).sum(axis=0) + rounding + rate.error + TINY) * UP
+    means = 1 / np.arange(1, len(sizes) + 1, dtype=float).reshape(-1, 1, 1)
+    return ((sizes * means).sum(axis=0) + rounding + rate.error + TINY) * UP
 
 
 def _growth(jacobian: Model) -> tuple[Array, Array]:
@@ -181,10 +181,10 @@ def _transfer(jacobian: Model, slopes: int) -> tuple[Array, Array, Array, Array]
     u[0] = unit
     for k in range(1, slopes):
         low = max(0, k - len(j))
-        u[k] = -_products(u[low:k], j[k - 1 - low :: -1][: k - low]) / k
+        u[k] = -_products(u[low:k], j[k - 1 - low :: -1][: k - low]) * (1 / k)
     size = np.abs(u)
     norm, weight = size.sum(axis=0) * UP, np.tensordot(np.arange(slopes, dtype=float), size, 1) * UP
-    rounding = UNIT * (slopes * n + slopes + 3) * (weight + product(norm, jacobian.norm) * UP)
+    rounding = UNIT * (slopes * n + slopes + 4) * (weight + product(norm, jacobian.norm) * UP)
     left = _product_tail(size, np.abs(j), slopes - 1)  # orders of U' + U J that do not vanish by construction
     sticky = (left + rounding + product(norm, jacobian.error) + TINY) * UP
     end = u.sum(axis=0)

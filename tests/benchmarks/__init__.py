@@ -10,5 +10,6 @@ part of the test suite: figures of time belong to a machine, and the peers live 
     screen.py        which settings of a tool reach the error asked
     race.py          those settings against each other, round after round
     proofs.py        proven digits and boxes, beside unproven peers and figures of others
+    certified.py     bounds on batches after the fact: what they cost, and how far above the errors they are
     table.py         Markdown, and RESULTS.md
 """
