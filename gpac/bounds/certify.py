@@ -117,7 +117,9 @@ def certify(
     (`gpac.bounds.models`), and what defects do later by matrices that follow the flow (`gpac.bounds.steps`,
     `gpac.bounds.chain`). Above 24 states Mueller's comparison without matrices comes first (`gpac.bounds.compare`),
     cheaper and wider; above 96 there is nothing else, and it does not see decay: stiff systems of many states
-    run out of bounds.
+    run out of bounds. For batches of many steps all of this becomes machine code (`gpac.bounds.kernel`; seconds,
+    once, kept on disk), which also computes the first orders of the defect twice as long (`gpac.bounds.sharp`): its
+    bounds are tighter, tenfold on the Lorenz equations, than those for few trajectories.
 
     >>> import gpac, sympy
     >>> y = sympy.Symbol("y")

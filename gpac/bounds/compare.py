@@ -6,36 +6,57 @@ comparison (1927) without the signs of the diagonal. N itself is never made: it 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..wire import Integral, Linear, Product, Time, Wire
 from .chain import Jump, Reached
 from .models import TINY, UP, Array
 from .steps import Steps, defects, state_models, times
+from .trace import larger, largest, where_at_most, where_less, written
 from .units import Units
 
 SLOPES = 8
-TERMS = 80
+TERMS, WRITTEN_TERMS = 80, 14
 NEGLIGIBLE = 2.0**-20
 
 Sizes = dict[Wire, Array]
 
 
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Errors are below `size` (dim, B); `lost` (B,) is 0 while that is proven, and else inf or NaN."""
+
+    size: Array
+    lost: Array
+
+
+def compared(units: Units, steps: Steps, jump: Jump, now: Spread, tube: float) -> Spread:
+    """Over one step."""
+    radius = tube * larger(largest(np.abs(steps.c).sum(axis=0)), 1e-280)
+    sup = _Growth(units, steps, radius).exponential((now.size + defects(units, steps)) * UP)
+    lost = now.lost + where_less(largest(sup), radius, 0.0, np.inf)
+    return Spread((sup + np.abs(jump.value) + jump.off) * UP, lost)
+
+
+def compared_at_last(now: Spread) -> Reached:
+    """What is known at the end."""
+    held = (now.lost == 0) & np.isfinite(now.size).all(axis=0)
+    return Reached(np.zeros(now.size.shape), np.where(held, now.size, np.inf), held, ~held)
+
+
 def reach_by_comparison(units: Units, steps: Steps, jump: Jump, offsets: Array, start: Array, tube: float) -> Reached:
     """All trajectories from start errors (dim, B) to the end; see `chain.reach`."""
-    size, held, counts = start.copy(), np.isfinite(start).all(axis=0), np.diff(offsets)
+    size, lost, counts = start.copy(), np.where(np.isfinite(start).all(axis=0), 0, np.inf), np.diff(offsets)
     with np.errstate(all="ignore"):
         for k in range(int(counts.max(initial=0))):
             some = np.flatnonzero(counts > k)
             row = offsets[some] + k
-            now = steps.at(row)
-            radius = tube * np.maximum(np.abs(now.c).sum(axis=0).max(axis=0), 1e-280)
-            growth = _Growth(units, now, radius)
-            sup = growth.exponential((size[:, some] + defects(units, now)) * UP)
-            held[some] &= (sup < radius).all(axis=0)
-            size[:, some] = (sup + np.abs(jump.value[:, row]) + jump.off[:, row]) * UP
-    held &= np.isfinite(size).all(axis=0)
-    return Reached(np.zeros(size.shape), np.where(held, size, np.inf), held, ~held)
+            jumped = Jump(jump.value[:, row], jump.off[:, row], jump.end[:, row])
+            after = compared(units, steps.at(row), jumped, Spread(size[:, some], lost[some]), tube)
+            size[:, some], lost[some] = after.size, after.lost
+    return compared_at_last(Spread(size, lost))
 
 
 class _Growth:
@@ -52,15 +73,14 @@ class _Growth:
 
     def exponential(self, size: Array) -> Array:
         """Bound on exp(N) times sizes (dim, rows); inf where none is found."""
-        term, total = size, size
-        for k in range(1, TERMS):
-            before, term = term, self._apply(term) / k * UP
+        term = total = size = size + TINY  # beside which nothing counts that underflows
+        for k in range(1, WRITTEN_TERMS if written(size) else TERMS):
+            before, term = term, self._apply(term) * (UP / k)
             total = (total + term) * UP
-            if (term <= NEGLIGIBLE * total).all() and (2 * term <= before).all():
+            if not written(term) and (term <= NEGLIGIBLE * total).all() and (2 * term <= before).all():
                 break
-        halves = 2 * self._apply(term) / (k + 1) * UP <= term  # and so do all that follow: N is monotone
-        shrinks = halves.all(axis=0)
-        return np.where(shrinks, (total + term) * UP, np.inf)
+        halves = where_at_most(self._apply(term) * (2 * UP / (k + 1)), term, 0.0, np.inf)
+        return (total + term) * UP + largest(halves)  # and so do all that follow: N is monotone
 
     def _apply(self, size: Array) -> Array:
         """N times sizes (dim, rows)."""
@@ -93,7 +113,7 @@ class _Growth:
         rows = size.shape[1]
         still = [np.zeros((w.size, rows)) for w in units.circuit.integrals]
         blocks = [of_rate.get(w, zero) for w, zero in zip(units.circuit.integrals, still, strict=True)]
-        return (np.concatenate([np.broadcast_to(b, z.shape) for b, z in zip(blocks, still, strict=True)]) + TINY) * UP
+        return (np.concatenate([np.broadcast_to(b, z.shape) for b, z in zip(blocks, still, strict=True)])) * UP
 
     def _through(self, w: Wire, change: Sizes, value: Sizes) -> Array | None:
         """How a unit's value can change."""

@@ -11,15 +11,19 @@ import numpy as np
 from ..solver.lanes.machine import Compiled, registers
 from .chain import Back, Front, Reached, arrived, back, backward, forward, front, jumps
 from .chain import Tape as TapeOfStep
+from .compare import Spread, compared, compared_at_last
 from .models import Array, Model
 from .scan import POINTERS, Sizes, Step, Written, module
 from .skeleton import Interval, Skeleton, Spans
 from .steps import Steps, local
-from .trace import TooLong, Trace, rounded
+from .trace import LONGEST, TooLong, Trace, rounded
 from .units import Units
 
 FIGURES = 4
 """Of each step: begin, h, bound on the inexactness of h, and h in the unit of time of its polynomials."""
+
+MOST_WITH_MATRICES = 25_000
+"""Operations of a step with matrices; more are not worth their compilation, for bounds on arrays are fast then."""
 
 Fields = TypeVar("Fields")
 
@@ -28,6 +32,7 @@ class Kernel:
     """Code for one circuit, one order of its polynomials, and one attempt (`tube`, `slopes`)."""
 
     def __init__(self, units: Units, orders: int, tube: float, slopes: int) -> None:
+        self.slopes = slopes
         self.names = tuple(units.circuit.inputs)
         self.step = _step(units, orders, tube, slopes)
         self.lanes = registers()[0]
@@ -65,10 +70,11 @@ class Kernel:
         }
         self.code.run(*(memory[name].ctypes.data for name in POINTERS))
         dim = sizes.dim
-        now = _shaped(Front, out.T, dim)
-        late = _shaped(Back, out.T[sizes.front :], dim)
         end = out.T[sizes.front - dim : sizes.front]
         with np.errstate(all="ignore"):
+            if not self.slopes:
+                return compared_at_last(_shaped(Spread, out.T, dim)), end
+            now, late = _shaped(Front, out.T, dim), _shaped(Back, out.T[sizes.front :], dim)
             return arrived(late, start, now.lost, end), end
 
     def _vectors(self, count: int) -> Array:
@@ -79,37 +85,45 @@ class Kernel:
 
 
 def _step(units: Units, orders: int, tube: float, slopes: int) -> Step:
-    """One step written down."""
-    circuit, n = units.circuit, units.circuit.dim
-    first, one, last, other = (Trace() for _ in range(4))
-    begun = _flat(front(first.inputs(n, 1)))
-    raw = one.inputs(n, orders, 1)
-    begin, h, h_off, relative = one.inputs(FIGURES, 1)
-    following, end = one.inputs(n, 1), one.inputs(1)
-    inputs, sizes = {}, circuit.inputs
-    for name, size in sizes.items():
-        mid, off = one.inputs(size, 1), one.inputs(size, 1)
+    """One step written down: with matrices, or by comparison where `slopes` is 0."""
+    n, first, one = units.circuit.dim, Trace(), Trace(MOST_WITH_MATRICES if slopes else LONGEST)
+    steps, following, end = _features(one, units, orders)
+    start = first.inputs(n, 1)
+    jump = jumps(steps.c, following, end)
+    given = sum(2 * m.c.shape[1] for m in steps.inputs.values())
+    none = [0.0] * n  # the doubles at the end, which are carried along
+    if not slopes:
+        carried = [*_flat(compared(units, steps, jump, _inputs(one, Spread, n), tube)), *jump.end.reshape(-1)]
+        sizes = Sizes(n, orders, FIGURES, given, len(carried), 0, 0)
+        return Step(Written(first, [*_flat(Spread(start, np.zeros(1))), *none]), Written(one, carried), sizes)
+    after, tape = forward(local(units, steps, tube, slopes), jump, _inputs(one, Front, n))
+    last, other = Trace(), Trace()
+    before = _inputs(other, TapeOfStep, n), _inputs(other, Back, n)
+    carried, shown, turned = [*_flat(after), *jump.end.reshape(-1)], _flat(tape), _flat(backward(*before))
+    return Step(
+        Written(first, [*_flat(front(start)), *none]),
+        Written(one, [*carried, *shown]),
+        Sizes(n, orders, FIGURES, given, len(carried), len(shown), len(turned)),
+        Written(last, _flat(back((n, 1)))),
+        Written(other, turned),
+    )
+
+
+def _features(trace: Trace, units: Units, orders: int) -> tuple[Steps, Array, Array]:
+    """A step, where the next one starts, and whether there is none: inputs in the order of `Sizes.features`."""
+    n = units.circuit.dim
+    raw = trace.inputs(n, orders, 1)
+    begin, h, h_off, relative = trace.inputs(FIGURES, 1)
+    following, end = trace.inputs(n, 1), trace.inputs(1)
+    inputs = {}
+    for name, size in units.circuit.inputs.items():
+        mid, off = trace.inputs(size, 1), trace.inputs(size, 1)
         inputs[name] = Model(mid[None], off)
-    now = _inputs(one, Front, n)
     c, power = np.empty((orders, n, 1), dtype=object), np.ones(1, dtype=object)
     for k in range(orders):
         c[k] = rounded(raw[:, k] * power)
         power = power * relative
-    steps = Steps(c, begin, h, h_off, inputs)
-    jump = jumps(c, following, end)
-    after, tape = forward(local(units, steps, tube, slopes), jump, now)
-    before = _inputs(other, TapeOfStep, n), _inputs(other, Back, n)
-    shown, back_flat = _flat(tape), _flat(backward(*before))
-    carried = [*_flat(after), *jump.end.reshape(-1)]
-    measured = Sizes(n, orders, FIGURES, 2 * sum(sizes.values()), len(carried), len(shown), len(back_flat))
-    begun += [0.0] * n  # the doubles at the end
-    return Step(
-        Written(first, begun),
-        Written(one, [*carried, *shown]),
-        Written(last, _flat(back((n, 1)))),
-        Written(other, back_flat),
-        measured,
-    )
+    return Steps(c, begin, h, h_off, inputs), following, end
 
 
 SQUARE = ("frame", "skew", "across", "psi")

@@ -110,11 +110,16 @@ def _scaled(a: Model, b: Model) -> Model:
 
 def tail(a: Array, b: Array, count: int) -> Array:
     """Sum of a_j b_k over j + k >= count, for coefficients that are not negative (rounded to nearest)."""
-    later = np.cumsum(b[::-1], axis=0)[::-1]
+    later = sums_from_end(b)
     total: Array = 0.0
     for j in range(max(0, count - len(b) + 1), len(a)):
         total = total + a[j] * later[max(0, count - j)]
     return total
+
+
+def sums_from_end(a: Array) -> Array:
+    """Sums of a_j over j >= k, for every k."""
+    return np.cumsum(a[::-1], axis=0)[::-1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,9 +37,9 @@ MOST_DENSE = 96
 """States up to which matrices are made for every step at all."""
 MOST_COMPILED = 8
 """States up to which matrices are carried along by compiled code."""
-WORTH = 1000
-"""Steps of a batch, over the square of the number of states, that make up for the time of compiling: one second or so,
-once; bounds on arrays take 0.1 s or more for so many."""
+WORTH, WORTH_LARGE = 1000, 300
+"""Steps of a batch that make up for the time of compiling, which is some seconds, once: so many times the square of the
+number of states where there are matrices, and so many times that number where there are none."""
 BLOCK = 2**21
 """Doubles that one set of models of all units should have at most: so many stay in a cache."""
 
@@ -59,6 +59,7 @@ class Course:
     circuit: Circuit
     share: float = 1.0
     spare: list = field(default_factory=list)
+    last: list = field(default_factory=list)
 
     @cached_property
     def units(self) -> Units:
@@ -99,6 +100,12 @@ class Course:
         return Skeleton(offsets, place, begin, unit, polynomials, start.T, out.code == REACHED, out.t, memory)
 
     def _at_start(self, inputs: Mapping[str, Interval], count: int) -> Interval:
+        """States at the start; elementary functions in balls take their time, and the last ones are remembered."""
+        if not self.last or self.last[0][0] is not inputs:
+            self.last[:] = [(inputs, self._found_at_start(inputs, count))]
+        return self.last[0][1]
+
+    def _found_at_start(self, inputs: Mapping[str, Interval], count: int) -> Interval:
         models = self.units.start({n: Model(x.mid[None], x.off) for n, x in inputs.items()})
         shape = self.circuit.dim, count
         mid, off, at = np.empty(shape), np.empty(shape), 0
@@ -123,10 +130,11 @@ class Course:
         end = np.zeros(radius.shape)
         whole = skeleton.reached & self._covered(skeleton, ends, late)
         reasons[skeleton.reached & ~whole] = "the solver's polynomials do not cover the time from 0 to its end"
-        todo = np.flatnonzero(whole)
+        todo, begin = np.flatnonzero(whole), self._at_start(inputs, count)
         for tube, slopes in self._attempts:
             given = {n: x.where(todo) for n, x in inputs.items()}
-            part, end[:, todo] = self._reach(skeleton.where(todo), given, ends[todo], late[todo], tube, slopes)
+            sides = skeleton.where(todo), given, begin.where(todo), ends[todo], late[todo]
+            part, end[:, todo] = self._reach(*sides, tube, slopes)
             better = part.radius.sum(axis=0) < radius[:, todo].sum(axis=0)
             shift[:, todo[better]], radius[:, todo[better]] = part.shift[:, better], part.radius[:, better]
             todo = todo[part.loose | ~part.held]
@@ -144,10 +152,17 @@ class Course:
         return covered
 
     def _reach(
-        self, skeleton: Skeleton, inputs: Mapping[str, Interval], ends: Array, late: Array, tube: float, slopes: int
+        self,
+        skeleton: Skeleton,
+        inputs: Mapping[str, Interval],
+        begin: Interval,
+        ends: Array,
+        late: Array,
+        tube: float,
+        slopes: int,
     ) -> tuple[Reached, Array]:
         """The end of every trajectory: distance from doubles, and these."""
-        begin, end = self._at_start(inputs, len(ends)), skeleton.start.T.copy()
+        end = skeleton.start.T.copy()
         some = np.flatnonzero(np.diff(skeleton.offsets))
         first = end.copy()
         first[:, some] = skeleton.coefficients[skeleton.place[skeleton.offsets[some]], :, 0].T
@@ -156,7 +171,7 @@ class Course:
             held = np.isfinite(start).all(axis=0)
             return Reached(0.0 * start, start, held, ~held), end
         spans = Spans.of(skeleton, ends, late)
-        kernel = self._kernel(skeleton, tube, slopes) if slopes and len(some) == len(ends) else None
+        kernel = self._kernel(skeleton, tube, slopes) if len(some) == len(ends) else None
         if kernel:
             return kernel.reach(skeleton, spans, inputs, start)
         steps = steps_of(skeleton, spans, inputs)
@@ -177,8 +192,9 @@ class Course:
 
     def _kernel(self, skeleton: Skeleton, tube: float, slopes: int) -> Any:
         """Compiled code for this attempt, where that is worth its while."""
-        rows = len(skeleton.place) * self.share
-        if self.circuit.dim > MOST_COMPILED or rows < WORTH * self.circuit.dim**2 or find_spec("llvmlite") is None:
+        rows, dim = len(skeleton.place) * self.share, self.circuit.dim
+        most, worth = (MOST_COMPILED, WORTH * dim**2) if slopes else (MOST_DENSE, WORTH_LARGE * dim)
+        if dim > most or rows < worth or find_spec("llvmlite") is None:
             return None
         from .kernel import Kernel, TooLong
 

@@ -68,19 +68,20 @@ class Sizes:
 class Step:
     """One step written down: forward from (features, front) to (front, tape), backward from (tape, back) to back.
 
-    `first` gives the front from start errors, and `last` the back to begin with.
+    `first` gives the front from start errors, and `last` the back to begin with; nothing need go back.
     """
 
     first: Written
     forward: Written
-    last: Written
-    backward: Written
     sizes: Sizes
+    last: Written | None = None
+    backward: Written | None = None
 
     @property
     def key(self) -> str:
         """All that the code depends on."""
-        return repr(([w.key for w in (self.first, self.forward, self.last, self.backward)], self.sizes))
+        parts = self.first, self.forward, self.last, self.backward
+        return repr(([w.key for w in parts if w], self.sizes))
 
 
 def module(step: Step, lanes: int) -> ir.Module:
@@ -121,14 +122,20 @@ class _Scan:
             values = self._written(self.step.forward, [("features", sizes.features), ("state", sizes.front)])
             self._put(values[: sizes.front], "state", 0, self._active(step.index, counts))
             self._put(values[sizes.front :], "tape", code.times(step.index, sizes.tape), None)
-        self._put(self._written(self.step.last, []), "state", sizes.front, None)
+        if self.step.last and self.step.backward:
+            self._put(self._written(self.step.last, []), "state", sizes.front, None)
+            self._back(self.step.backward, longest, counts)
+        self._scatter(who, sizes.front + sizes.back)
+
+    def _back(self, backward: Written, longest: Value, counts: Sequence[Value]) -> None:
+        """Over all steps, from the end."""
+        code, sizes = self.code, self.sizes
         with code.loop(0, longest) as step:
             number = code.minus(code.minus(longest, 1), step.index)
             places = [("tape", sizes.tape), ("state", sizes.back)]
             shifts = {"tape": code.times(number, sizes.tape), "state": sizes.front}
-            values = self._written(self.step.backward, places, shifts)
+            values = self._written(backward, places, shifts)
             self._put(values, "state", sizes.front, self._active(number, counts))
-        self._scatter(who, sizes.front + sizes.back)
 
     def _active(self, number: Value, counts: Sequence[Value]) -> Value:
         """Lanes whose trajectories have a step of this number."""
@@ -226,9 +233,9 @@ class Emission:
             return self._sum(operands[0], operands[1], name == "fsub")
         values = [self._value(o) for o in operands]
         match name:
-            case "less":
+            case "less" | "at most":
                 a, b, x, y = values
-                return build.select(build.fcmp_ordered("<", a, b), x, y)
+                return build.select(build.fcmp_ordered("<" if name == "less" else "<=", a, b), x, y)
             case "rounded":
                 return values[0]
             case "fmul" | "fdiv" | "fneg":

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .models import TINY, UNIT, UP, Array, Matrix, Model, full, tail
+from .models import TINY, UNIT, UP, Array, Matrix, Model, full, sums_from_end, tail
 from .trace import Number, fused, rounded, zeros
 
 SHARP = 5
@@ -36,9 +37,19 @@ class Sharp(Model):
         """Polynomials themselves."""
         return Sharp(c, 0.0, zeros((min(SHARP, len(c)), *c.shape[1:]), c))
 
+    @cached_property
+    def norm(self) -> Array:
+        """Bound on the magnitude of the polynomial; summed as `tail` does, so that both are computed once."""
+        return sums_from_end(np.abs(self.c))[0] * UP
+
     def of(self, entries: Array) -> Sharp:
         """Some entries."""
         return Sharp(self.c[:, entries], full(self)[entries], self.low[:, entries])
+
+
+def late(x: Model) -> Array:
+    """Sum of the magnitudes of coefficients that have no low part."""
+    return sums_from_end(np.abs(x.c))[SHARP] if len(x.c) > SHARP else 0.0 * np.abs(x.c[0])
 
 
 def pair(x: Model, k: int, index: tuple[int, ...]) -> Pair:
@@ -86,7 +97,7 @@ def combine_sharply(terms: Sequence[tuple[Matrix, Model]], bias: tuple[Array, Ar
     error: Array = TINY
     for m, x in terms:
         error = error + m.bound(full(x)) + m.beside(full(x)) + m.beyond(x.norm)
-        error = error + UNIT * (longest + 2) * m.bound(np.abs(x.c[SHARP:]).sum(axis=0))
+        error = error + UNIT * (longest + 2) * m.bound(late(x))
     size = sum(sizes[1:], sizes[0])
     if bias is not None:
         values, off = (b.reshape(-1, 1) for b in bias)
@@ -106,8 +117,8 @@ def differences(p: Model, rate: Model) -> tuple[Array, Array]:
     sizes = np.abs(out)
     sizes[: len(low)] = sizes[: len(low)] + np.abs(low)
     number = np.arange(len(p.c), dtype=float).reshape(-1, *[1] * (p.c.ndim - 1))
-    late = 2 * (number * np.abs(p.c))[SHARP + 1 :].sum(axis=0) + np.abs(rate.c[SHARP:]).sum(axis=0)
-    return sizes, UNIT * late + _of_pairs(2) * (p.weight + rate.norm)
+    unsharp = 2 * (number * np.abs(p.c))[SHARP + 1 :].sum(axis=0) + late(rate)
+    return sizes, UNIT * unsharp + _of_pairs(2) * (len(p.c) * p.norm + rate.norm)
 
 
 def _put(out: Array, low: Array, place: tuple[int, ...], products: list[tuple[Pair, Pair]]) -> None:

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 Array = Any
-LONGEST = 25_000
-"""Operations that a list may have: compiling so many takes two or three seconds."""
+LONGEST = 80_000
+"""Operations that a list may have: compiling takes 0.1 s for a thousand."""
 
 
 class TooLong(Exception):
-    """More operations than `LONGEST`."""
+    """More operations than allowed."""
 
 
 class Trace:
-    """A list of operations (name, operands); an operand is the place of an earlier one, or a float."""
+    """A list of at most so many operations (name, operands); an operand is the place of an earlier one, or a float."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = LONGEST) -> None:
+        self.most = most
         self.operations: list[tuple[Any, ...]] = []
         self.count = 0
         self._places: dict[tuple[Any, ...], int] = {}
@@ -43,7 +44,7 @@ class Trace:
         key = (name, *(o.place if isinstance(o, Number) else float(o) for o in operands))
         typed = (*key, *(isinstance(o, Number) for o in operands))
         if typed not in self._places:
-            if len(self.operations) >= LONGEST:
+            if len(self.operations) >= self.most:
                 raise TooLong
             self._places[typed] = len(self.operations)
             self.operations.append(key)
@@ -113,7 +114,8 @@ def _joined(name: str, on_doubles: Callable[..., Any]) -> Callable[..., Any]:
 
 _LARGER = np.frompyfunc(_joined("maximum", np.maximum), 2, 1)
 _SMALLER = np.frompyfunc(_joined("minimum", np.minimum), 2, 1)
-_CHOSEN = np.frompyfunc(_joined("less", lambda a, b, x, y: np.where(a < b, x, y)), 4, 1)
+_LESS = np.frompyfunc(_joined("less", lambda a, b, x, y: np.where(a < b, x, y)), 4, 1)
+_AT_MOST = np.frompyfunc(_joined("at most", lambda a, b, x, y: np.where(a <= b, x, y)), 4, 1)
 
 
 def written(*arrays: Array) -> bool:
@@ -138,7 +140,12 @@ def largest(a: Array) -> Array:
 
 def where_less(a: Array, b: Array, x: Array, y: Array) -> Array:
     """x where a < b, and else y (where either is NaN, too)."""
-    return _CHOSEN(a, b, x, y) if written(a, b, x, y) else np.where(a < b, x, y)
+    return _LESS(a, b, x, y) if written(a, b, x, y) else np.where(a < b, x, y)
+
+
+def where_at_most(a: Array, b: Array, x: Array, y: Array) -> Array:
+    """x where a <= b, and else y (where either is NaN, too)."""
+    return _AT_MOST(a, b, x, y) if written(a, b, x, y) else np.where(a <= b, x, y)
 
 
 def zeros(shape: tuple[int, ...], *like: Array) -> Array:

@@ -16,7 +16,7 @@ from problems import PROBLEMS
 
 import gpac
 from compile import enclose_forward, homotopy, load, relaxation, sequential
-from gpac.bounds import phase, trace
+from gpac.bounds import kernel, phase
 from gpac.bounds.phase import Course
 from gpac.bounds.skeleton import Interval, Spans
 from gpac.solver.task import Limits
@@ -28,8 +28,9 @@ DIGITS = "examples/networks/digits_tanh_64_32_16_10.onnx"
 @pytest.fixture(params=["arrays", "compiled"])
 def way(request, monkeypatch):
     """Both ways to the same bounds, however few the trajectories are."""
-    monkeypatch.setattr(phase, "WORTH", 0 if request.param == "compiled" else 10**18)
-    monkeypatch.setattr(trace, "LONGEST", 12_000)  # a second of compiling at most
+    for worth in ("WORTH", "WORTH_LARGE"):
+        monkeypatch.setattr(phase, worth, 0 if request.param == "compiled" else 10**18)
+    monkeypatch.setattr(kernel, "MOST_WITH_MATRICES", 12_000)  # a second of compiling at most
     return request.param
 
 
