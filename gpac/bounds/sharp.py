@@ -87,7 +87,11 @@ def combine_sharply(terms: Sequence[tuple[Matrix, Model]], bias: tuple[Array, Ar
     out, low = (zeros((k, n, rows), *(x.c for _, x in terms)) for k in (orders, min(orders, SHARP)))
     longest = 1
     for i, row in np.ndindex(n, rows):
-        entries = [(x, j, w) for (_, x), all_rows in zip(terms, weights, strict=True) for j, w in all_rows[i]]
+        entries = [
+            (x, j, w)
+            for (_, x), all_rows in zip(terms, weights, strict=True)
+            for j, w in all_rows[i if len(all_rows) > 1 else 0]
+        ]
         longest = max(longest, len(entries) + 1)
         for k in range(orders):
             products = [(w, pair(x, k, (j, row))) for x, j, w in entries if k < len(x.c)]
@@ -132,6 +136,8 @@ def _put(out: Array, low: Array, place: tuple[int, ...], products: list[tuple[Pa
 def _rows(matrix: Matrix, columns: int) -> Iterable[list[tuple[int, Pair]]]:
     """Columns and entries that are not zero, row by row."""
     values, low = (m.toarray() if hasattr(m, "toarray") else np.asarray(m) for m in (matrix.values, matrix.low_parts))
+    if values.ndim == 1 and columns == 1:
+        values, low = values.reshape(-1, 1), low.reshape(-1, 1)
     if values.ndim < 2:
         values, low = (np.diag(np.broadcast_to(m, columns)) for m in (values, low))
     for row, low_row in zip(values, np.broadcast_to(low, values.shape), strict=True):

@@ -20,7 +20,7 @@ from .table import machine
 NAME = "certify"
 BATCHES = ("J1", "J2", "J3")
 TOL = 1e-14
-ROUNDS = 5
+ROUNDS = 12
 LONG = 20.0
 """Seconds after which a row is not repeated."""
 JUDGED = 256

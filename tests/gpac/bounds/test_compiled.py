@@ -213,3 +213,39 @@ def test_random_systems_are_certified_on_both_ways_or_on_none_and_the_truth_lies
         assert (true <= one.error[0]).all()
     if proven[0].certified.all():
         assert proven[1].worst[0] <= 4 * proven[0].worst[0] + 1e-14
+
+
+def test_sums_with_vectors_numbers_and_fractions_are_sharp_too(monkeypatch):
+    """Constants, inputs, a column, a product of vectors; outputs against double-double."""
+    monkeypatch.setattr(phase, "WORTH", 0)
+    a = gpac.inputs("a", 2)
+    z, y = gpac.wire("z"), gpac.wire("y", 2)
+    z.define(gpac.integral(z * Fraction(-1, 7) + gpac.constant(Fraction(1, 3)), None, 1, name="z"))
+    turning = np.array([[Fraction(1, 3), -1], [1, Fraction(1, 10)]], dtype=object)
+    rate = gpac.linear([(turning, y), (np.array([[1.0], [0.5]]), z), (0.25, a)], np.array([0.1, 0.2]))
+    y.define(gpac.integral(rate, None, [1, 2], name="y"))
+    circuit = gpac.Circuit({"y": y, "z": z, "squares": y * y})
+    inputs, ends = np.random.default_rng(8).uniform(-1, 1, (12, 2)), [1.0, 2.0, -1.0, 0.5] * 3
+    solution = gpac.solve(circuit, t=ends, inputs=inputs, tol=1e-14).check()
+    truth = gpac.solve(circuit, t=ends, inputs=inputs, tol=1e-28, precision="double-double").check()
+    true = np.abs((solution.outputs - truth.outputs) - truth.outputs_low)
+    proven = gpac.certify(solution).check()
+    assert any(name.startswith("bounds") and made[1] for name, made in circuit.prepared.items())
+    assert (true <= proven.error).all() and np.median(proven.error / true) < 60
+
+
+def test_many_states_are_compared_in_compiled_code_as_on_arrays(monkeypatch):
+    from compile import homotopy, load
+
+    program = homotopy(load("examples/networks/ring_tanh_2_3_1.onnx"))
+    monkeypatch.setattr(phase, "FEW", 2)
+    x = np.random.default_rng(5).uniform(-1, 1, (20, 2))
+    solution = gpac.solve(program, inputs=x, tol=1e-13).check()
+    truth = gpac.solve(program, inputs=x, t=solution.t, tol=1e-28, precision="double-double").check()
+    true = np.abs((solution.outputs - truth.outputs) - truth.outputs_low)
+    errors = []
+    for worth in (10**18, 0):
+        monkeypatch.setattr(phase, "WORTH_LARGE", worth)
+        errors.append(gpac.certify(solution).check().error)
+        assert (true <= errors[-1]).all()
+    assert (errors[1] < errors[0]).all()  # by the sharper defect
