@@ -316,7 +316,7 @@ def test_the_time_allowed_is_kept(processes):
 
 REFUSED = {
     "executor": (lambda: solve(CIRCLE, 1, executor=print), GpacError, "expected a concurrent.futures.Executor"),
-    "threads": (lambda: solve(CIRCLE, 1, threads=0), NumberError, "threads must be at least 1, got 0"),
+    "threads": (lambda: solve(CIRCLE, 1, threads=0), NumberError, "threads must be at least 1, a whole number, got 0"),
     "times": (
         lambda: solve(CIRCLE, [1, 2], initial=rows(3, 2), executor=ThreadPoolExecutor(1)),
         GpacError,
