@@ -22,7 +22,9 @@ import numpy as np
 
 from ..circuit import Circuit
 from .arithmetic import Doubles, arithmetic
+from .powers import power_of_two, powers_of
 from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
+from .rows import joined
 from .series import LANES, Array, Series, largest, to_blocks
 from .solution import host
 from .task import EPS, Advance, Batch, Limits, Pieces, Settings
@@ -37,11 +39,6 @@ DEVICE_BYTES = 2 * 2**30
 """And by a device, which is slow on small arrays."""
 
 
-def highest_order(tol: float) -> int:
-    """The order that reaches `tol` at least cost when a step is 1/e^2 of the radius of convergence."""
-    return max(4, math.ceil(1 - 0.5 * math.log(tol)))
-
-
 class ArrayEngine:
     """Taylor series on arrays, unit by unit: matrices stay matrix products. NumPy or CuPy."""
 
@@ -49,7 +46,8 @@ class ArrayEngine:
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any) -> None:
         self.series, self.settings = Series.of(circuit, xp, settings.precision), settings
-        self.order = highest_order(settings.tol)
+        # reaches the tolerance at least cost when a step is 1/e^2 of the radius of convergence
+        self.order = max(4, math.ceil(1 - 0.5 * math.log(settings.tol)))
         block = 8 * self.series.num.parts * LANES * (self.order + 1) * (self.series.width + self.series.rate_width)
         room = CHUNK_BYTES if xp is np else DEVICE_BYTES
         self.piece = LANES * max(1, room // max(1, block))
@@ -77,12 +75,11 @@ class Run:
         live = to_blocks(xp.ones((1, count), dtype=bool), xp)[:, 0]
         live.reshape(-1)[count:] = False  # lanes that only fill the last block
         self.live = live
-        self.cap = xp.full(self.t.shape, xp.inf)
+        self.cap, self.unit = xp.full(self.t.shape, xp.inf), xp.ones(self.t.shape)
         self.c, self.rates = series.allocate(order, len(live))
         self.c[0][:, : series.dim] = num.each(blocks, batch.state)
         with np.errstate(all="ignore"):
             self.series.values(self.c, self.inputs, self.t, still=True)
-        self.unit = xp.ones(self.t.shape)
         m = sum(w.size for w in settings.watch)
         self.results = Results(num, count, series.dim, m)
         self.results.space[self.ids[live]] = self._space()[live]
@@ -111,7 +108,7 @@ class Run:
         xp, left = self.xp, self.xp.abs(self.num.lead(self.t_end - self.t))
         self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
         rate = largest(self.num.lead(self.c[1])[:, : self.series.dim], xp)
-        self.unit = _power_of_two(xp.minimum(left, xp.maximum(self._space(), self.settings.floor) / rate), xp)
+        self.unit = power_of_two(xp.minimum(left, xp.maximum(self._space(), self.settings.floor) / rate), xp)
         self.series.order(self.c, self.rates, 1, self.settings.keep, unit=self.unit)
 
     def _step(self) -> None:
@@ -133,7 +130,7 @@ class Run:
         step = after - self.t  # by what the clock can add: rounding of time costs no accuracy
         h, unit = num.lead(step), self.unit
         relative = num.each(lambda part: part / unit, step)
-        powers = _powers(relative, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
+        powers = powers_of(relative, order, len(c), num)  # (K + 1, block, lane), 0 above a lane's own order
         old = c[0].copy()
         increment = num.evaluate(c[1:, :, :dim], powers[1:])
         if not bool(xp.isfinite(num.lead(increment)).all()):  # an order that a lane does not use may have overflowed
@@ -146,7 +143,7 @@ class Run:
         t_old = self.t
         self.t = after
         c[0][:, :dim] = old[:, :dim] + increment
-        self.unit = xp.where(h != 0, _power_of_two(xp.abs(h), xp), xp.where(again, smaller, unit))
+        self.unit = xp.where(h != 0, power_of_two(xp.abs(h), xp), xp.where(again, smaller, unit))
         self._restart()
         good = self.live & ~wrong & self._trusted(slope, step, order)
         if not bool((good | ~self.live).all()):
@@ -241,7 +238,7 @@ class Run:
         total = xp.zeros(h.shape)
         k = xp.arange(len(c))[:, None, None]
         for node, weight in zip((GAUSS[0] + 1) / 2, GAUSS[1] / 2, strict=True):
-            factors = (_powers(h * float(node), order, len(c), Doubles(xp)) * k)[1:] / float(node)
+            factors = (powers_of(h * float(node), order, len(c), Doubles(xp)) * k)[1:] / float(node)
             rate = xp.einsum("kbil,kbl->bil", c[1:, :, :dim], factors)  # h * y'
             total = total + float(weight) * xp.sqrt((rate * rate).sum(axis=1))
         return total
@@ -299,23 +296,4 @@ class Run:
         kept = [[host(part) for part in piece] for piece in self.pieces]
         nothing = np.zeros(0)
         kept.append([nothing.astype(int), num.zeros((0,)), nothing, nothing, num.zeros((0, self.top + 1, m))])
-        ids, begin, step, unit, coefficients = zip(*kept, strict=True)
-        spans = np.concatenate(step), np.concatenate(unit)
-        return Pieces(np.concatenate(ids), num.joined(begin), *spans, num.joined(coefficients))
-
-
-def _power_of_two(h: Array, xp: Any) -> Array:
-    """The power of two at or below h, between 2**-1000 and 2**1000; 1 where h is no positive number."""
-    good = xp.isfinite(h) & (h > 0)
-    exponent = xp.clip(xp.frexp(xp.where(good, h, 1.0))[1] - 1, -1000, 1000)
-    return xp.ldexp(xp.ones(h.shape), xp.where(good, exponent, 0))
-
-
-def _powers(h: Array, order: Array, count: int, num: Doubles) -> Array:
-    """h**k for k < count, and 0 where k exceeds the lane's order."""
-    powers = num.zeros((count, *h.shape))
-    powers[0] = 1.0
-    for k in range(1, count):
-        powers[k] = powers[k - 1] * h
-    num.clear(powers, num.xp.arange(count)[:, None, None] > order)
-    return powers
+        return Pieces(*(joined(list(parts)) for parts in zip(*kept, strict=True)))
