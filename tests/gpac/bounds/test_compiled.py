@@ -321,3 +321,15 @@ def test_many_states_are_compared_in_compiled_code_as_on_arrays(monkeypatch):
         errors.append(gpac.certify(solution).check().error)
         assert (true <= errors[-1]).all()
     assert (errors[1] < errors[0]).all()  # by the sharper defect
+
+
+def test_irrational_weights_have_no_low_part_and_all_their_inexactness_counts():
+    exact = np.array([[sympy.sqrt(2), sympy.Integer(1)]], dtype=object)
+    matrix = Matrix.of(exact)
+    one = Trace()
+    x = Sharp.exactly(one.inputs(1, 2, 1))
+    found = combine([(matrix, x)], None)
+    values = _computed(Written(one, _asked(found)), np.ones((2, LANES)))
+    with mpmath.workdps(60):
+        off = abs(mpmath.mpf(float(values[0, 0])) + mpmath.mpf(float(values[1, 0])) - 1 - mpmath.sqrt(2))
+    assert off <= float(values[2, 0]) < 2.0**-50
