@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,6 +35,7 @@ from .memory import (
     Steps,
     packed,
 )
+from .record import Record, Spare
 
 NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
 TURN_SECONDS = 0.02
@@ -95,34 +96,6 @@ def _shape(recurrences: Recurrences, stride: int, parts: int) -> Shape:
     return Shape(many * width, (count - 8) // many if many > 1 else 8, 4 // many, 8 // many)
 
 
-Spare = list[tuple[np.ndarray, ...]]
-"""Memory for steps, arrays in the order of `RECORD`."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """Steps as compiled code keeps them: trajectory; begin, step and unit of time; coefficients.
-
-    `rows` (rows,) is -1 where a step did not count, `spans` is (rows, 3), and `polynomials` (rows, watched entries
-    that move times orders) in powers of time in the step's unit; each with one part more in double-double precision.
-    `memory` is where they were written.
-    """
-
-    rows: np.ndarray
-    spans: np.ndarray
-    polynomials: np.ndarray
-    memory: Spare
-
-    @staticmethod
-    def of(engine: LaneEngine, kept: list[tuple[int, tuple[np.ndarray, ...]]]) -> Record:
-        """Parts of so many rows each, one after the other."""
-        widths = 1, engine.parts + 2, engine.row_size
-        parts = [[a[: n * w].reshape(n, w) for a, w in zip(memory, widths, strict=True)] for n, memory in kept]
-        none = [np.zeros((0, 1), dtype=int), *(np.zeros((0, w)) for w in widths[1:])]
-        rows, spans, numbers = parts[0] if len(parts) == 1 else map(np.concatenate, zip(none, *parts, strict=True))
-        return Record(rows[:, 0], spans, numbers, [memory for _, memory in kept])
-
-
 class LaneEngine:
     """Taylor series in compiled code over vectors of lanes, one trajectory a lane."""
 
@@ -142,6 +115,7 @@ class LaneEngine:
         self.code = _compiled(r, steps, settings.precision, shape, self.stride)
         self.data = packed(r, shape.tile)
         self.row_size = (self.order + 1) * len(r.moving_watched) * self.parts
+        self.widths = 1, self.parts + 2, self.row_size
         self.rows = self.lanes * (max(1, RECORD_BYTES // (8 * self.lanes * max(1, self.row_size))) if steps.keep else 1)
         numbers = r.dim + r.still_size + len(r.moving_watched) + 8
         self.piece = max(4 * self.lanes, QUEUE_BYTES // (8 * self.parts * numbers))
@@ -166,7 +140,7 @@ class LaneEngine:
         parts = 1 if workers == 1 else max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
         shares = [(count * p // parts, count * (p + 1) // parts) for p in range(parts)]
         share(lambda some: crew.work(*some), shares, workers, crew.interrupt)
-        return self._answer(batch, queue, crew), Record.of(self, crew.kept), self._unpacked(queue["parameters"])
+        return self._answer(batch, queue, crew), Record.of(crew.kept, self.widths), self._unpacked(queue["parameters"])
 
     def _queue(self, batch: Batch, workers: int) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
@@ -218,8 +192,9 @@ class LaneEngine:
         try:
             return dict(zip(RECORD, spare.pop(), strict=True))
         except IndexError:
-            spans, numbers = (self.parts + 2) * self.rows, self.row_size * self.rows if self.settings.keep else 0
-            return {"rows": np.empty(self.rows, dtype=int), "spans": np.empty(spans), "polynomials": np.empty(numbers)}
+            types = np.int64, float, float
+            sizes = [self.rows * (w if self.settings.keep else 1) for w in self.widths]
+            return {n: np.empty(size, dtype=t) for n, size, t in zip(RECORD, sizes, types, strict=True)}
 
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
         steps, fate = queue["counts"].T

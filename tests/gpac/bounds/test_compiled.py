@@ -17,9 +17,10 @@ from llvmlite import ir
 
 import gpac
 from gpac.bounds import kernel, phase
-from gpac.bounds.models import Model
+from gpac.bounds.models import Matrix, Model, combine, multiply
 from gpac.bounds.phase import Course
 from gpac.bounds.scan import Emission, Written
+from gpac.bounds.sharp import SHARP, Sharp
 from gpac.bounds.skeleton import Interval, Spans, steps_of
 from gpac.bounds.steps import Steps, defects, exponential
 from gpac.bounds.trace import Number, Trace, larger, largest, rounded, smaller, where_less
@@ -160,6 +161,77 @@ def _compiled_defects(course: Course, steps: Steps, row: int) -> np.ndarray:
 
 
 x, y, z = sympy.symbols("x y z")
+
+
+def _sharp(one: Trace, orders: int, entries: int) -> Sharp:
+    """A polynomial with low parts and an error, all inputs."""
+    return Sharp(one.inputs(orders, entries, 1), one.inputs(entries, 1), one.inputs(min(SHARP, orders), entries, 1))
+
+
+def _numbers(rng: np.random.Generator, orders: int, entries: int, error: float) -> list[np.ndarray]:
+    """Values for it, in every lane others; coefficients that hardly fall, so that every order counts."""
+    c = rng.uniform(0.5, 1.5, (orders, entries, LANES)) * 0.9 ** np.arange(orders)[:, None, None]
+    low = c[: min(SHARP, orders)] * rng.uniform(-1, 1, (min(SHARP, orders), entries, LANES)) * 2.0**-54
+    return [c, np.full((entries, LANES), error), low]
+
+
+def _fractions(numbers: list[np.ndarray], entry: int, lane: int) -> list[Fraction]:
+    c, _, low = numbers
+    exact = [Fraction(float(x)) for x in c[:, entry, lane]]
+    return [x + (Fraction(float(low[k, entry, lane])) if k < len(low) else 0) for k, x in enumerate(exact)]
+
+
+def _held(found: Sharp, values: np.ndarray, exact: list[Fraction], entry: int, lane: int) -> None:
+    """All coefficients together are off by no more than the error."""
+    orders, entries = found.c.shape[:2]
+    c, low = values[: orders * entries].reshape(orders, entries, -1), values[orders * entries :]
+    low, error = low[:-entries].reshape(-1, entries, LANES), float(low[-entries + entry, lane])
+    given = _fractions([c, None, low], entry, lane) + [Fraction(0)] * len(exact)
+    exact = exact + [Fraction(0)] * (len(given) - len(exact))
+    off = sum(abs(x - y) for x, y in zip(exact, given, strict=False))
+    assert off <= Fraction(error)
+
+
+def _asked(found: Sharp) -> list[Any]:
+    return [*found.c.reshape(-1), *found.low.reshape(-1), *np.broadcast_to(found.error, found.c.shape[1:]).reshape(-1)]
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-13])
+@pytest.mark.parametrize("sizes", [(7, 9, 4), (7, 9, 7), (7, 9, 17), (2, 3, 4), (1, 5, 9)])
+def test_sharp_products_err_by_less_than_they_say_in_fractions(sizes, error):
+    rng, (first, second, orders) = np.random.default_rng(sizes), sizes
+    one = Trace()
+    a, b = _sharp(one, first, 2), _sharp(one, second, 2)
+    found = multiply(a, b, orders)
+    left, right = _numbers(rng, first, 2, error), _numbers(rng, second, 2, error)
+    values = _computed(Written(one, _asked(found)), np.concatenate([n.reshape(-1, LANES) for n in left + right]))
+    for entry, lane in np.ndindex(2, LANES):
+        x, y = _fractions(left, entry, lane), _fractions(right, entry, lane)
+        moved = [x[0] + Fraction(error), *x[1:]], [y[0] + Fraction(error), *y[1:]]
+        _held(found, values, _times(*moved), entry, lane)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-13])
+@pytest.mark.parametrize("orders", [9, 4])
+def test_sharp_sums_err_by_less_than_they_say_in_fractions(orders, error):
+    rng = np.random.default_rng(6)
+    exact = np.array([[Fraction(1, 3), Fraction(-2, 7)], [Fraction(0), Fraction(5, 11)]], dtype=object)
+    one = Trace()
+    a, b = _sharp(one, orders, 2), _sharp(one, 3, 2)
+    bias = np.array([0.1, 0.0]), np.array([2.0**-60, 0.0])
+    found = combine([(Matrix.of(exact), a), (Matrix.of(np.array(Fraction(1, 9), dtype=object)), b)], bias)
+    left, right = _numbers(rng, orders, 2, error), _numbers(rng, 3, 2, error)
+    values = _computed(Written(one, _asked(found)), np.concatenate([n.reshape(-1, LANES) for n in left + right]))
+    for i, lane in np.ndindex(2, LANES):
+        x, y = [_fractions(left, j, lane) for j in range(2)], _fractions(right, i, lane)
+        total = [sum((exact[i, j] * x[j][k] for j in range(2)), Fraction(0)) for k in range(orders)]
+        total = [t + (y[k] / 9 if k < 3 else 0) for k, t in enumerate(total)]
+        signs = [1 if m > 0 else -1 for m in exact[i]]
+        total[0] += Fraction(float(bias[0][i])) + Fraction(float(bias[1][i]))
+        total[0] += Fraction(error) * (sum(m * s for m, s in zip(exact[i], signs, strict=True)) + Fraction(1, 9))
+        _held(found, values, total, i, lane)
+
+
 SYSTEMS = [
     gpac.PIVP({x: 10 * (y - x), y: x * (28 - z) - y, z: x * y - sympy.Rational(8, 3) * z}, {x: 1, y: 1, z: 1}),
     gpac.PIVP(
@@ -249,3 +321,15 @@ def test_many_states_are_compared_in_compiled_code_as_on_arrays(monkeypatch):
         errors.append(gpac.certify(solution).check().error)
         assert (true <= errors[-1]).all()
     assert (errors[1] < errors[0]).all()  # by the sharper defect
+
+
+def test_irrational_weights_have_no_low_part_and_all_their_inexactness_counts():
+    exact = np.array([[sympy.sqrt(2), sympy.Integer(1)]], dtype=object)
+    matrix = Matrix.of(exact)
+    one = Trace()
+    x = Sharp.exactly(one.inputs(1, 2, 1))
+    found = combine([(matrix, x)], None)
+    values = _computed(Written(one, _asked(found)), np.ones((2, LANES)))
+    with mpmath.workdps(60):
+        off = abs(mpmath.mpf(float(values[0, 0])) + mpmath.mpf(float(values[1, 0])) - 1 - mpmath.sqrt(2))
+    assert off <= float(values[2, 0]) < 2.0**-50
