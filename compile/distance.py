@@ -210,6 +210,10 @@ class Nearby:
     network: Network
     kind = "kinks"
 
+    def bound(self) -> float:
+        """Upper bound on all of them, for any input; inf where there is none."""
+        return float(max(uniform_distances(self.network)))
+
     def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Ball, ...]:
         """Balls around the outputs minus those of the network with kinks."""
         return distance(self.network, inputs["x"], max(bits, BITS)).balls
@@ -219,5 +223,6 @@ def stated(program: Program, network: Network) -> Program:
     """The program with what is to be said of the distance, where the network has smooth stand-ins."""
     if not network.smooth:
         return program
-    bound = float(max(uniform_distances(network)))
-    return program.approximating(bound if bound < inf else None, Nearby(network))
+    near = Nearby(network)
+    bound = near.bound()
+    return program.approximating(bound if bound < inf else None, near)

@@ -8,7 +8,8 @@
     "kinks"        network: the program's outputs are compared with those of the network with kinks
 
 A network is the object of `compile.frontends.json_network`; its large arrays stand in the program file's table, under
-names such as "array 3" (`gpac.export.arrays`). No bound is ever read from a file: all are computed again.
+names such as "array 3" (`gpac.export.arrays`). Bounds are computed again: what a file promises is refused if it is not
+kept by the network in it. That the equations beside it are those of that network is not checked.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ def _read_clocked(data: Json, arrays: ArrayReader) -> ClockedLimit:
     if (gates is None) != (not count):
         raise LoadError(f"expected gates for the {count} layers of the network, got {shown(gates)}")
     clock = None if gates is None else _read_gates(gates, count, arrays)
-    return ClockedLimit(read, _positive(rate), clock, _positive(error), _positive(reach))
+    limit = ClockedLimit(read, _positive(rate), clock, _positive(error), _positive(reach))
+    if not limit.keeps_promise():
+        raise LoadError(f"it promises an error of {shown(error)} after one round, which its network and rate exceed")
+    return limit
 
 
 def _read_gates(data: Json, count: int, arrays: ArrayReader) -> Gates:

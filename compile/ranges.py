@@ -41,6 +41,16 @@ class Range:
         return np.maximum(np.abs(self.low), np.abs(self.high))
 
 
+def logarithmic_norm(jacobian: Range) -> float:
+    """Upper bound on the largest J_ii + sum over j != i of |J_ij| of a square Jacobian; inf where there is none."""
+    steep = jacobian.steepness
+    others = steep.copy()
+    np.fill_diagonal(others, 0.0)  # not subtracted from the whole sum: both may be infinite
+    with np.errstate(invalid="ignore"):
+        norm = float((others.sum(axis=1) + np.diag(jacobian.high)).max()) + SLACK * (1 + float(steep.sum(axis=1).max()))
+    return norm if norm < np.inf else np.inf
+
+
 def over_box(network: Network, radius: float) -> Range:
     """The range of the network's output on |x_j| <= radius; infinite where there is no bound."""
     n = network.size

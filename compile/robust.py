@@ -57,7 +57,7 @@ class Robustness:
         For NO: the label there.
     margin : float
         Proven lower bound, over the whole box, on the label's output minus any other (on the distance of a single
-        output from 0 on its side); -inf before any box was looked at.
+        output from 0 on its side); before a last softmax. -inf before any box was looked at.
     boxes : int
         Boxes that were looked at.
     reason : str
@@ -107,7 +107,8 @@ def robust(
     Returns
     -------
     Robustness
-        About the network's exact real function. Ctrl-C gives UNKNOWN with what was found.
+        About the network's exact real function: with smooth=delta that is the smooth one, and `network.original` is
+        the one with kinks. Ctrl-C gives UNKNOWN with what was found.
 
     >>> from compile import Network, Tanh, dense
     >>> network = Network(2, [dense([[1.0, 0.0], [0.0, 1.0]]), Tanh()])   # the larger input has the label

@@ -45,6 +45,9 @@ class Near(Protocol):
     One that can be saved has a registered `kind`.
     """
 
+    def bound(self) -> float:
+        """Upper bound on every difference, for any input; inf where there is none."""
+
     def differences(self, inputs: dict[str, Any], bits: int) -> tuple[Any, ...]:
         """Balls around every output minus what was asked for, for exact inputs (or balls) by name."""
 

@@ -24,7 +24,7 @@ from gpac.exact import to_exact
 from ..balls import enclose_forward
 from ..field import Field, as_field
 from ..network import Network
-from ..ranges import SLACK, over_box
+from ..ranges import SLACK, logarithmic_norm, over_box
 from .steps import positive
 
 PARTS = (1, 4, 16, 64, 256, 1024)
@@ -53,12 +53,10 @@ def growth(network: Network, radius: float) -> Growth:
     """The bounds on |h_j| <= radius for the field of a network (n -> n)."""
     found = over_box(network, radius)
     steep = found.steepness
-    rows = steep.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        own = np.diag(found.high) - np.diag(steep)
-    figures = (found.size.max(), rows.max(), (rows + own).max(), (steep @ found.size).max())
-    slack = SLACK * (1 + float(rows.max()))
-    return Growth(*(float(v) * (1 + SLACK) if k != 2 else float(v) + slack for k, v in enumerate(figures)))
+    size, lipschitz, second = (
+        float(v.max()) * (1 + SLACK) for v in (found.size, steep.sum(axis=1), steep @ found.size)
+    )
+    return Growth(size, lipschitz, logarithmic_norm(found), second)
 
 
 def euler_bound(field: Network | Field, x: Any, duration: Any = 1, depth: int = 1) -> float:

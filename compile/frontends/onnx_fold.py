@@ -234,7 +234,8 @@ def _fold_one_hot(step: Step) -> np.ndarray:
     index, depth, values = step.constant(0), int(step.constant(1).item()), step.constant(2)
     axis = axis_of(step.integer("axis", -1), index.ndim + 1)
     check_size((index.size, depth))
-    hot = np.expand_dims(index % depth, axis) == np.moveaxis(np.arange(depth).reshape(-1, *[1] * index.ndim), 0, axis)
+    index = np.where(index < 0, index + depth, index)  # beyond -depth .. depth - 1 all are off
+    hot = np.expand_dims(index, axis) == np.moveaxis(np.arange(depth).reshape(-1, *[1] * index.ndim), 0, axis)
     return np.where(hot, values[1], values[0])
 
 

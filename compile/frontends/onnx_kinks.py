@@ -76,7 +76,7 @@ def _reduced(pick: Callable[..., Value]) -> Operator:
     def operator(step: Step, delta: Fraction) -> Value:
         x = step.value(0)
         axes = step.axes("axes", 1, x.ndim)
-        if axes == [] and step.integer("noop_with_empty_axes", 0):
+        if not axes and step.integer("noop_with_empty_axes", 0):
             return x
         return pick(x, axes or list(range(x.ndim)), bool(step.integer("keepdims", 1)), delta)
 

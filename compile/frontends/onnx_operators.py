@@ -157,9 +157,9 @@ def _softmax(step: Step) -> Value:
 def _reduce(step: Step) -> Value:
     x = step.value(0)
     axes = step.axes("axes", 1, x.ndim)
-    if axes is None or axes == []:
-        if axes == [] and step.integer("noop_with_empty_axes", 0):
-            return x
+    if not axes:
+        if step.integer("noop_with_empty_axes", 0):  # each entry is reduced by itself
+            return x * x if step.op == "ReduceSumSquare" else x
         axes = list(range(x.ndim))
     keep = bool(step.integer("keepdims", 1))
     if step.op == "ReduceMean":

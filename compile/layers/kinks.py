@@ -57,7 +57,7 @@ def absolute(x: Value, delta: Fraction) -> Value:
 
 def clip(x: Value, low: Any, high: Any, delta: Fraction) -> Value:
     """x between two numbers; None, or what no float32 number is beyond, is no bound."""
-    low, high = (_bound(v) for v in (low, high))
+    low, high = _bound(low, -1), _bound(high, 1)
     if low is None and high is None:
         return x
     if high is None:
@@ -67,11 +67,11 @@ def clip(x: Value, low: Any, high: Any, delta: Fraction) -> Value:
     return x.apply("clip", Smooth(delta, (low, high)))
 
 
-def _bound(value: Any) -> Fraction | None:
-    if value is None or not np.isfinite(float(value)):
+def _bound(value: Any, side: int) -> Fraction | None:
+    """A bound from below (side -1) or above (1) as an exact number."""
+    if value is None or side * float(value) >= LARGEST:
         return None
-    exact = to_exact(value)
-    return None if abs(exact) >= LARGEST else exact
+    return to_exact(value)
 
 
 def hard_sigmoid(x: Value, factor: Any, offset: Any, delta: Fraction) -> Value:

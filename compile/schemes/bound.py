@@ -50,13 +50,22 @@ class Spread:
 
     network: Network
 
-    def sizes(self, x: np.ndarray) -> list[float]:
-        """Upper bounds on the entries of the values that do not move, for one input in float64."""
+    def sizes(self, x: np.ndarray) -> list[Ball]:
+        """Upper bounds on the entries of the values that do not move, for one input in float64, at working precision.
+
+        The values are computed in float64. What that loses is carried along like any error: sums may cancel.
+        """
+        import flint
+
         values: dict[int, np.ndarray] = {0: x.reshape(1, -1)}
+        states = {0: State(_size(values[0]))}
         for k in self._still[1:]:
             node = self.network.nodes[k - 1]
             values[k] = np.atleast_2d(node.operation.arrays(*(values[i] for i in node.inputs)))
-        return [float(np.abs(values[k]).max()) * ROUNDING + TINY for k in self._still]
+            most = _after(k, node.operation, [states[i] for i in node.inputs], self._norms[k - 1], _unmoved)
+            lost = sum(most.c, flint.arb(ROUNDING - 1) * most.size)
+            states[k] = State(_size(values[k]) + lost, (lost,))
+        return [states[k].size for k in self._still]
 
     def ball_sizes(self, x: Any) -> list[Ball]:
         """The same for exact numbers or balls."""
@@ -104,6 +113,16 @@ class Spread:
     def _norms(self) -> list[list[float]]:
         """Upper bounds on the row-sum norms of every node's matrices."""
         return [[_norm(m) for m in la.matrices] if isinstance(la, Affine) else [] for la in self.network.layers]
+
+
+def _size(values: np.ndarray) -> Ball:
+    import flint
+
+    return flint.arb(float(np.abs(values).max(initial=0.0)) * ROUNDING + TINY)
+
+
+def _unmoved(k: int, z: State, base: Ball) -> tuple[Ball, ...]:
+    raise AssertionError(f"node {k} does not move")
 
 
 def _after(k: int, operation: Operation, operands: list[State], norms: list[float], argument: Argument) -> State:

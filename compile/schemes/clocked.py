@@ -87,9 +87,8 @@ def _rate(network: Network, gates: Gates | None, goal: Fraction, reach: Fraction
     while power <= LARGEST_RATE:
         for quarter in (4, 5, 6, 7):
             limit = ClockedLimit(network, power * Fraction(quarter, 4), gates, goal, reach)
-            with working_precision(BITS):
-                if limit.after(1, [to_arb(reach)]) <= to_arb(goal):
-                    return limit.rate
+            if limit.keeps_promise():
+                return limit.rate
         power *= 2
     raise NumberError(f"an error of {float(goal):.3g} at t = L + 1 needs a rate above {LARGEST_RATE}; ask for less")
 
@@ -116,15 +115,18 @@ class ClockedLimit:
             "size, and nearer after every further round of the clock"
         )
 
+    def keeps_promise(self) -> bool:
+        """Whether the bound after one round is within `promise` for all inputs in reach."""
+        with working_precision(BITS):
+            return bool(self.after(1, [to_arb(self.reach)]) <= to_arb(self.promise))
+
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """End of the first round after which every output is within `error` of the network's, for one input x."""
-        import flint
-
         error = to_exact(error)
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
         with working_precision(BITS):
-            sizes = [flint.arb(v) for v in self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
+            sizes = self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))
             for rounds in range(1, MOST_ROUNDS):
                 if self.after(rounds, sizes) <= to_arb(error):
                     return float(self.round_end + (rounds - 1) * self._period) * ROUNDING

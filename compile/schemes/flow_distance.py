@@ -18,7 +18,7 @@ from gpac.program import Program
 
 from ..field import Field
 from ..network import Network
-from ..ranges import SLACK, over_box
+from ..ranges import SLACK, Range, logarithmic_norm, over_box
 from ..uniform import uniform_distances
 
 
@@ -33,6 +33,9 @@ def stated_flow(
         distance = _apart(start) if start is not None else 0.0
         for field, duration in pieces:
             m = _logarithmic_norm(field)
+            if not np.isfinite(m):
+                distance = np.inf
+                break
             growth = np.exp(m * float(duration) * (1 + SLACK)) * (1 + SLACK)
             gained = np.expm1(m * float(duration) * (1 + SLACK)) / m * (1 + SLACK)
             distance = (distance * growth + _apart(field.network) * gained) * (1 + SLACK)
@@ -52,7 +55,7 @@ def _apart(network: Network) -> float:
 
 
 def _logarithmic_norm(field: Field) -> float:
-    """Of the Jacobian by the state, everywhere, at least 1e-6: a larger one gives a larger bound."""
+    """Of the Jacobian by the state, everywhere, and not within 1e-6 of 0: a larger one gives a larger bound."""
     begin = 0
     for part in field.reads:
         if part == "state":
@@ -60,7 +63,5 @@ def _logarithmic_norm(field: Field) -> float:
         begin += field.held if part == "input" else 1
     found = over_box(field.network, np.inf)
     columns = slice(begin, begin + field.size)
-    high, steep = found.high[:, columns], found.steepness[:, columns]
-    norm = float((steep.sum(axis=1) - np.diag(steep) + np.diag(high)).max())
-    norm += SLACK * float(steep.sum(axis=1).max())
+    norm = logarithmic_norm(Range(found.size, found.low[:, columns], found.high[:, columns]))
     return norm if abs(norm) > 1e-6 else 1e-6

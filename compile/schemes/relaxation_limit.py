@@ -58,14 +58,12 @@ class RelaxationLimit:
 
     def time(self, inputs: dict[str, Any], error: Any) -> float:
         """A time after which every output is within `error` of the network's, for one input x."""
-        import flint
-
         error = to_exact(error)
         if not error > 0:
             raise NumberError(f"expected a positive error, got {error!r}")
         goal = log(error.numerator) - log(error.denominator)
         with working_precision(BITS):
-            sizes = [flint.arb(v) for v in self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))]
+            sizes = self._spread.sizes(np.asarray(to_floats(np.asarray(inputs["x"]))))
             uppers = [c.upper() for c in self._spread.error(sizes, _relaxing)]
             logs = [float(c.log().upper()) if c > 0 else -inf for c in uppers]
         low, high = 0.0, 1.0

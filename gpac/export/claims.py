@@ -49,14 +49,18 @@ def claims_from_data(data: Json, wires: list[Wire], arrays: ArrayReader) -> Prog
     scheme, claim, horizon, limit, invariants, delta, near, region, constants = fields(data, *names)
     if claim not in ("exact", "limit", "within") or (limit is not None and claim != "limit"):
         raise LoadError(f"expected the claim 'exact', 'within' or, with a limit, 'limit', got {shown(claim)}")
+    within = None if delta is None else read_rational(delta)
+    other = _read_part(near, arrays, "distance", ("bound", "differences"))
+    if within is not None and other is not None and not other.bound() <= within:
+        raise LoadError(f"it claims to be within {shown(delta)}, nearer than can be proven for the network in it")
     return Program(
         word(scheme, "a scheme"),
         claim,
         None if horizon is None else _positive(horizon),
         _read_part(limit, arrays, "limit", ("time", "error")),
         tuple(_invariant(entry, wires) for entry in items(invariants, "a list of invariants")),
-        None if delta is None else read_rational(delta),
-        _read_part(near, arrays, "distance", ("differences",)),
+        within,
+        other,
         word(region, "a region"),
         tuple(read_number(c) for c in items(constants, "a list of constants")),
     )

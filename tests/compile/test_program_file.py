@@ -146,6 +146,7 @@ BAD = [
     ("cubic", ("network", "layers", 0, "matrices", 0), "array 99", "the number of an array"),
     ("cubic", ("network", "layers", 0, "matrices", 0), "open('x')", "an exact number such as"),
     ("cubic", ("network", "version"), 2, "version 1"),
+    ("clocked", ("error",), "1/1000000000000000000000000", "promises an error of '1/1000000000000000000000000'"),
     ("clocked", ("gates",), None, "gates for the 2 layers"),
     ("clocked", ("gates", "starts", 0), -1, "positive numbers"),
     ("clocked", ("gates", "directions"), [], "two arrays of directions"),
@@ -166,6 +167,15 @@ def test_a_wrong_limit_is_refused(name, place, value, says):
     assert place[-1] in entry or isinstance(place[-1], int)
     entry[place[-1]] = value
     with pytest.raises(gpac.GpacError, match=says):
+        from_data(data)
+
+
+def test_a_distance_nearer_than_the_network_allows_is_refused():
+    data = to_data(OTHERS["smooth homotopy"])
+    claims = data["system"]["circuit"]["program"]
+    assert claims["delta"] is not None
+    claims["delta"] = "1/1000000000000"
+    with pytest.raises(gpac.LoadError, match="nearer than can be proven for the network in it"):
         from_data(data)
 
 

@@ -22,6 +22,7 @@ CASES = {
     "Clip from above": ([node("Clip", "x", "", "b")], {"b": 0.25}, VECTOR),
     "Clip of nothing": ([node("Tanh", "x"), node("Clip", "tanh")], {}, VECTOR),
     "Clip at the largest float": ([node("Clip", "x", "a", "b")], {"a": 0.0, "b": 3.4028234663852886e38}, VECTOR),
+    "Clip far above": ([node("Clip", "x", "a", "b")], {"a": -4e38, "b": 0.25}, VECTOR),
     "Elu": ([node("Elu", "x", alpha=1.5)], {}, VECTOR),
     "GlobalMaxPool": ([node("GlobalMaxPool", "x")], {}, IMAGE),
     "HardSigmoid": ([node("HardSigmoid", "x", alpha=0.3, beta=0.4)], {}, VECTOR),
@@ -104,6 +105,14 @@ def test_a_network_runs_and_is_proven(tmp_path):
     proof = gpac.prove(program, inputs=x[0], digits=6)
     itself = enclose_forward(network.original, x[0], digits=20)
     assert all(wide.contains(ball) for wide, ball in zip(proof.original, itself.balls, strict=True))
+
+
+def test_a_maximum_over_no_axes_is_the_value_itself(tmp_path):
+    nodes = [node("Tanh", "x"), node("ReduceMax", "tanh", noop_with_empty_axes=1)]
+    path = tmp_path / "one.onnx"
+    path.write_bytes(chain(nodes, {}, VECTOR, 18).SerializeToString())
+    x = rng.normal(size=6)
+    assert_allclose(forward(load(path, smooth=0), x), np.tanh(x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if len(CASES[n][0]) == 1 and n != "ThresholdedRelu"])

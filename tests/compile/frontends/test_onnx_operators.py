@@ -151,6 +151,16 @@ CASES = {
     "ReduceSum": ([node("ReduceSum", "x", "a")], {"a": np.array([0])}, (2, 3)),
     "ReduceSum of all": ([node("ReduceSum", "x")], {}, (2, 3)),
     "ReduceSumSquare": ([node("ReduceSumSquare", "x", axes=[1], keepdims=0)], {}, (2, 3)),
+    **{
+        f"{op} of nothing": ([node(op, "x", noop_with_empty_axes=1)], {}, (2, 3), 18)
+        for op in ("ReduceSum", "ReduceMean", "ReduceSumSquare")
+    },
+    "ReduceSumSquare of no axes": (
+        [node("ReduceSumSquare", "x", "a", noop_with_empty_axes=1)],
+        {"a": np.array([], dtype=np.int64)},
+        (2, 3),
+        18,
+    ),
     "ReduceLogSumExp": ([node("ReduceLogSumExp", "x", axes=[1])], {}, (2, 3)),
     # layers
     "Conv": ([node("Conv", "x", "w", "b", pads=[1, 0, 2, 1], strides=[2, 1])], {"w": f(3, 2, 2, 3), "b": f(3)}, IMAGE),

@@ -187,6 +187,15 @@ def test_more_operators_agree_with_the_reference(tmp_path, case):
     assert np.array_equal(network.layers[0].weight, weight)
 
 
+def test_an_index_beyond_the_depth_has_no_one_in_it(tmp_path):
+    """As the operator's text says."""
+    nodes = [node("OneHot", "i", "d", "v"), node("MatMul", "x", "onehot")]
+    constants = {"i": np.array([1, 5, -6, -1]), "d": np.array(5), "v": np.array([0.0, 1.0])}
+    network = loaded(tmp_path, chain(nodes, constants, (1, 4), 17))
+    hot = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
+    assert network.layers[0].weight.astype(float).tolist() == hot
+
+
 HALF, ONE = np.float32(0.5), np.float32(1)
 ROOT, CUBE, OUTER = np.float32(2**0.5), np.float32(0.044715), np.float32((2 / np.pi) ** 0.5)
 GATES = {

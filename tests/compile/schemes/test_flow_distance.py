@@ -13,7 +13,8 @@ from compile import Activation, Field, Network, dense, flow, forward
 from compile.activations import Smooth
 from compile.compose import zeros
 from compile.groups import Groups
-from compile.operations import Maximum
+from compile.network import Node
+from compile.operations import Affine, Maximum
 from gpac import CircuitError
 
 
@@ -63,6 +64,16 @@ def test_without_kinks_the_flow_is_exact_and_an_unbounded_one_is_refused():
     steep = Network(1, [Activation("relu", Smooth(0.5)), Activation("square")])
     with pytest.raises(CircuitError, match="unbounded"):
         flow(steep)
+
+
+def test_a_slope_without_bound_beside_a_kink_is_refused():
+    """h' = h^2 + relu(h): the state's own slope alone is unbounded."""
+    one = np.array(1.0)
+    kinked = Activation("relu", Smooth(Fraction(1, 100)))
+    summed = Node(Affine((one, one), np.zeros(1)), (1, 2))
+    field = Network(1, [Node(Activation("square"), (0,)), Node(kinked, (0,)), summed])
+    with pytest.raises(CircuitError, match="unbounded"):
+        flow(field)
 
 
 def test_constants_made_on_the_way_are_listed():

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import gpac
-from compile import Network, Sigmoid, Tanh, dense, enclose_forward, forward, homotopy, relaxation, scale, sequential
+from compile import (
+    Network,
+    Sigmoid,
+    Tanh,
+    clocked,
+    dense,
+    enclose_forward,
+    forward,
+    homotopy,
+    relaxation,
+    scale,
+    sequential,
+)
 from gpac import NumberError
 
 
@@ -226,3 +238,11 @@ def test_dimensions_and_degrees(kinds, neurons, depth):
     assert [scheme(network).dim for scheme in SCHEMES.values()] == [2 * N, 2 * N, 3 * N]
     expected = [depth + 1, 2, 3] if depth else [0, 0, 0]
     assert [scheme(network).degree for scheme in SCHEMES.values()] == expected
+
+
+@pytest.mark.parametrize("scheme", [relaxation, clocked])
+def test_the_time_counts_on_what_cancels_in_doubles(scheme):
+    """1e17 + 1 - 1e17 is 0 in doubles and 1 in truth: at the time stated the error is as small as asked."""
+    network = Network(3, [dense([[1.0, 1.0, 1.0]]), Tanh(), dense([[1.0]])])
+    limit, x = scheme(network).program.limit, {"x": [1e17, 1.0, -1e17]}
+    assert limit.error(x, limit.time(x, Fraction(1, 10**9))) < 1e-9
