@@ -36,6 +36,8 @@ from .matrix import Ball
 from .polynomials import Polynomial, derivative, divided, value
 
 TRIES = 8
+SLOWEST = 1e-6
+"""Rate at which fast variables come near their limits at least, where rates are about 1."""
 
 
 def split(chart: Chart) -> tuple[list[int], list[int]]:
@@ -117,7 +119,7 @@ def _norm(jacobian: dict[tuple[int, int], Polynomial], fast: list[int], state: M
     if not fast:
         return _Norm(None, [])
     a = np.array([[float(value(jacobian[i, j], state).mid()) for j in fast] for i in fast])
-    if not np.isfinite(a).all() or np.linalg.eigvals(a).real.max() >= 0:
+    if not np.isfinite(a).all() or np.linalg.eigvals(a).real.max() > -SLOWEST:
         return None
     p = solve_continuous_lyapunov(a.T, -np.eye(len(a)))
     p = (p + p.T) / 2
