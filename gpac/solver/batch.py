@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -141,35 +141,58 @@ def solve(
         inputs = {"initial": initial}
     xp = array_module(inputs, backend)
     check(backend, method, precision)
+    todo = _todo(runnable, t, inputs, settings.tol, xp, precision)
+    asked = _asked(system, runnable, events, extremes)
+    with shown(progress) as told:
+        if executor is not None and todo.count:
+            from .distribute import Job, distribute
+
+            options["threads"] = threads or 1
+            ends = todo.ends if todo.grid is None else todo.grid
+            job = Job(runnable, ends, todo.inputs, todo.count, options, limits.deadline, xp, asked)
+            solution = replace(distribute(executor, job, told), question=None)
+            solution = mapped(solution, lambda a: a[0]) if todo.single else solution
+        else:
+            settings = settings if todo.grid is None else replace(settings, keep=True)
+            solution = _solved(runnable, todo, Call(settings, limits, backend, method, xp, told, asked))
+            solution = solution if todo.grid is None else _on_grid(solution, todo.grid, dense)
+    known = precision == "double" and todo.grid is None
+    return replace(solution, question=Question(runnable, todo.inputs) if known else None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Todo:
+    """A batch of `count` trajectories, or a single one: inputs (size, B), end times, and the grid if there is one."""
+
+    inputs: dict[str, Any]
+    ends: Any
+    grid: Any
+    count: int
+    single: bool
+
+
+def _todo(runnable: Circuit | Schedule, t: Any, inputs: Any, tol: float, xp: Any, precision: str) -> _Todo:
     arrays, batch = batch_inputs(runnable, inputs, xp, precision)
     t, grid = _grid(t, xp, precision)
-    settings = settings if grid is None else replace(settings, keep=True)
     t_count = np.shape(t)[0] if np.ndim(t) == 1 else None
     if batch is None and t_count is not None and (grid is None or len(grid) > 1):  # one system, many end times
         arrays = {name: each_part(partial(xp.repeat, repeats=t_count, axis=1), a) for name, a in arrays.items()}
         batch = t_count
     count = 1 if batch is None else batch
-    asked = _asked(system, runnable, events, extremes)
-    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, settings.tol, xp, precision)
-    question = Question(runnable, arrays) if precision == "double" else None
-    with shown(progress) as told:
-        if executor is not None and count:
-            from .distribute import Job, distribute
+    ends = t if isinstance(runnable, Schedule) else end_times(runnable, t, arrays, count, tol, xp, precision)
+    return _Todo(arrays, ends, grid, count, batch is None)
 
-            options["threads"] = threads or 1
-            todo = Job(runnable, ends if grid is None else grid, arrays, count, options, limits.deadline, xp, asked)
-            solution = replace(distribute(executor, todo, told), question=None)
-            solution = mapped(solution, lambda a: a[0]) if batch is None else solution
-            return replace(solution, question=question) if grid is None else solution
-        call = Call(settings, limits, backend, method, xp, told, asked)
-        if isinstance(runnable, Schedule):
-            parts = run_schedule(runnable, t, arrays, count, call)
-        else:
-            parts = run_circuit(runnable, arrays, ends, call)
-    solution = _solution(runnable.outputs, parts, batch is None, xp)
-    if asked:
-        solution = _with_findings(solution, asked, parts["stages"], count, batch is None, call.num)
-    return replace(solution, question=question) if grid is None else _on_grid(solution, grid, dense)
+
+def _solved(runnable: Circuit | Schedule, todo: _Todo, call: Call) -> Solution:
+    """On this machine, up to the end times."""
+    if isinstance(runnable, Schedule):
+        parts = run_schedule(runnable, todo.ends, todo.inputs, todo.count, call)
+    else:
+        parts = run_circuit(runnable, todo.inputs, todo.ends, call)
+    solution = _solution(runnable.outputs, parts, todo.single, call.xp)
+    if call.observation is None:
+        return solution
+    return _with_findings(solution, call.observation, parts["stages"], todo.count, todo.single, call.num)
 
 
 def _asked(system: System, runnable: Circuit | Schedule, events: Any, extremes: Any) -> Observation | None:
