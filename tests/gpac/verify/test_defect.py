@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 import sympy
+from gpac.verify.defect import misses
 
 import gpac
 from gpac import PIVP, Circuit, bilinear, integral, linear, product, wire
 from gpac import functions as fn
 from gpac.exact import to_arb
 from gpac.verify.balls import BallSeries, groups, still_entries
-from gpac.verify.defect import misses
 from gpac.wire import Integral, Linear, Product, Time
 
 Y, Z = sympy.symbols("y z")
