@@ -24,6 +24,7 @@ system solved block by block, as quasimonotone comparison systems in Walter, "Or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,9 +34,10 @@ from .balls import Group
 from .polynomials import Polynomials
 from .upward import Floats, Range, growth, up
 
-ROUNDS = 40
-WIDER = 1.0625
-REFINEMENTS = 1
+ROUNDS = 24
+SETTLED = 5
+LEAST, MOST = 2.0**-6, 0.75
+REFINEMENTS, ENOUGH = 3, 0.9
 
 Slopes = dict[Wire, Range]
 """By integrator of the level, of the same size: how entry i depends on entry i of that integrator."""
@@ -92,22 +94,30 @@ class Cascade:
 
     def _level(self, level: Group) -> bool:
         integrals: list[Wire] = [w for w in level if isinstance(w, Integral)]
-        room, wider = {w: up(self.radii[w] * WIDER + 1) for w in integrals}, WIDER
-        for _ in range(ROUNDS):
-            anywhere = _Tube(self, level, room).anywhere()
-            if any(not np.isfinite(anywhere[w][level[w]]).all() for w in integrals):
-                return False
-            if all((anywhere[w] < room[w])[level[w]].all() for w in integrals):
-                self._close(level, anywhere)
+        room = {w: up(self.radii[w] + 1) for w in integrals}
+        before = 1.0
+        for number in range(ROUNDS):
+            tube = _Tube(self, level, room)
+            rise = tube.rise(tube.anywhere())
+            if rise < 0:
+                self._close(level, tube.anywhere())
                 return True
-            wider *= WIDER
-            room = {w: up(np.fmax(anywhere[w], room[w]) * wider) for w in integrals}
+            if not rise < np.inf or (number >= SETTLED and rise > max(0.5, 0.9 * before)):
+                return False
+            fall = min(rise / before, MOST) if rise < 1 else 0.0  # what is still to come falls off like this
+            before, ahead = rise, 1 + LEAST + 2 * rise * fall / (1 - fall)
+            settled = tube.settled()
+            if settled is None:
+                return False
+            room = {w: up(x * ahead) for w, x in settled.items()}
         return False
 
     def _close(self, level: Group, room: dict[Wire, Floats]) -> None:
         """Write down what holds where the integrators' distances are known to be at most `room`."""
         for _ in range(REFINEMENTS if room else 0):
-            room = _Tube(self, level, room).anywhere()
+            before, room = room, _Tube(self, level, room).anywhere()
+            if all((room[w] > ENOUGH * before[w])[level[w]].all() for w in room):
+                break
         tube = _Tube(self, level, room)
         self.after |= tube.at_end(self.shortest)
         self.value |= {w: tube.value[w].size(room) for w in level}
@@ -129,23 +139,45 @@ class _Tube:
 
     def anywhere(self) -> dict[Wire, Floats]:
         """Bounds on the integrators' distances all along the step."""
-        return {w: self._bound(w, np.zeros_like(self.cascade.radii[w])) for w in self.room}
+        return self._bounds(lambda own: np.maximum(own, 0.0), self.room)
 
     def at_end(self, shortest: float) -> dict[Wire, Floats]:
         """Bounds on them at the end."""
-        found = {}
-        for w in self.room:
-            own = self.rate[w].slopes[w].highest() if w in self.rate[w].slopes else np.zeros(w.size)
-            found[w] = self._bound(w, np.where(own < 0, own * shortest, own))
-        return found
+        return self._bounds(lambda own: np.where(own < 0, own * shortest, own), self.room)
 
-    def _bound(self, w: Wire, own_at: Floats) -> Floats:
-        """r exp(own) + push times the integral of exp(own s), where the first factor is at least as of `own_at`."""
-        slopes = dict(self.rate[w].slopes)
-        own = slopes.pop(w).highest() if w in slopes else np.zeros(w.size)
-        push = Distance(slopes, self.rate[w].rest).size(self.room)
-        factor, integral = growth(np.maximum(own, own_at))[0], growth(own)[1]
-        return up(self.cascade.radii[w] * factor + push * integral, 3)
+    def rise(self, found: dict[Wire, Floats]) -> float:
+        """By how much of itself the room is exceeded most; negative where it is kept."""
+        return max((float(np.max((found[w] / self.room[w])[self.level[w]])) - 1 for w in self.room), default=-1.0)
+
+    def settled(self) -> dict[Wire, Floats] | None:
+        """Where the bounds seem to come to rest if slopes and all else stay what they are: a proposal, or None."""
+        room = self.room
+        for _ in range(ROUNDS):
+            found = self._bounds(lambda own: np.maximum(own, 0.0), room)
+            rests = all((found[w] <= room[w] * (1 + LEAST))[self.level[w]].all() for w in room)
+            room = {w: np.fmax(found[w], room[w]) for w in room}
+            if rests:
+                return room
+        return None
+
+    def _bounds(self, latest: Callable[[Floats], Floats], room: dict[Wire, Floats]) -> dict[Wire, Floats]:
+        """r exp(own s) + push times the integral of exp(own s), where own s is at most `latest` of own."""
+        if not room:
+            return {}
+        own = np.concatenate([self._own(w) for w in room])
+        push = np.concatenate([self._others(w).size(room) for w in room])
+        start = np.concatenate([self.cascade.radii[w] for w in room])
+        found = up(start * growth(latest(own))[0] + push * growth(own)[1], 3)
+        return dict(zip(room, np.split(found, np.cumsum([w.size for w in room])[:-1]), strict=True))
+
+    def _own(self, w: Wire) -> Floats:
+        """Upper bounds on how an integrator's entries act on themselves."""
+        slope = self.rate[w].slopes.get(w)
+        return np.zeros(w.size) if slope is None else slope.highest()
+
+    def _others(self, w: Wire) -> Distance:
+        """What all else pushes an integrator by."""
+        return Distance({v: x for v, x in self.rate[w].slopes.items() if v is not w}, self.rate[w].rest)
 
     # -- units
 

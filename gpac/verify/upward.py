@@ -61,16 +61,14 @@ def growth(x: Floats) -> tuple[Floats, Floats]:
     Taylor series on [-1/2, 1/2], whose terms from order 15 on are below 2**-52 together, and then doublings of the
     argument: exp(2 y) = exp(y)**2, and the integral for 2 y is the one for y times (exp(y) + 1) / 2.
     """
-    x = np.maximum(x, -(2.0 ** (HALVINGS - 1)))  # what decays faster is bounded by this
-    y = x * 2.0**-HALVINGS
+    most = 2.0 ** (HALVINGS - 1)
+    y = np.clip(x, -most, most) * 2.0**-HALVINGS  # what decays faster is bounded by this
     power, mean = np.ones_like(y), np.ones_like(y)
     for k in range(TERMS, 0, -1):
         power, mean = 1 + y * power / k, 1 + y * mean / (k + 1)
-    room = 2.0**-47
-    power, mean = power + room, mean + room
-    with np.errstate(over="ignore", invalid="ignore"):
+    power, mean = power + 2.0**-47, mean + 2.0**-47
+    with np.errstate(over="ignore"):
         for _ in range(HALVINGS):
             mean = up(mean * (power + 1) / 2, 2)
             power = up(power * power)
-        inside = x <= 2.0 ** (HALVINGS - 1)
-        return np.where(inside, power, np.inf), np.where(inside, mean, np.inf)
+    return np.where(x <= most, power, np.inf), np.where(x <= most, mean, np.inf)

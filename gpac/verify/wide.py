@@ -30,8 +30,8 @@ BEYOND = Fraction(1, 2**12)
 """How much more may be tried to reach the end."""
 LOST = 2
 """Bits lost for each binary order of a matrix (measured on networks: 1.5 to 2)."""
-MOST = 2
-"""The next step is at most so many times as long."""
+MOST, AFTER_HALVING = 2, Fraction(9, 8)
+"""The next step is at most so many times as long, as one whose length had to be halved for its bounds."""
 
 
 class Wide:
@@ -65,21 +65,23 @@ class Wide:
         start = {w: [None if b is None else self.rules.nearest(b.mid()) for b in own[w]] for w in own}
         radii = {w: self.rules.radii(own[w]) for w in own}
         unit, last = self._first(start, t, end)
+        most = Fraction(MOST)
         for _ in range(TRIES):
             if not unit > 0:
-                break
+                return None
             polynomials, excess = self._polynomials(start, t, unit)
-            s = (to_arb(end) - to_arb(t)) / to_arb(unit) if last else flint.arb(1)
             if excess <= 0:
+                s = (to_arb(end) - to_arb(t)) / to_arb(unit) if last else flint.arb(1)
                 cascade = Cascade(polynomials, radii, _below(s))
                 if cascade.run():
-                    self.length = min(self._length(polynomials, unit), MOST * unit)
+                    self.length = min(self._length(polynomials, unit), most * unit)
                     return self._after(polynomials, cascade, s), None if last else unit
-                self.failed = "no bounds could be found that hold all solutions"
+                self.failed, most = "no bounds could be found that hold all solutions", AFTER_HALVING
+                unit = unit / 2
             else:
                 self.failed = "what the polynomials miss could not be made small"
-            factor = 0.5 if excess <= 0 else max(0.5, 2.0 ** (-(excess + 1) / self.rules.order))
-            unit, last = shortened(unit, factor), False
+                unit = shortened(unit, max(0.5, 2.0 ** (-(excess + 1) / self.rules.order)))
+            last = False
         return None
 
     def _first(self, start: dict[Wire, list[Any]], t: Fraction, end: Any) -> tuple[Fraction, bool]:
