@@ -22,6 +22,7 @@ from .series import Series
 from .solution import Dense, host
 from .start import at_start
 from .task import Advance, Batch, Limits, Pieces, Settings
+from .threads import processors
 
 if TYPE_CHECKING:
     from .findings import Stage
@@ -67,7 +68,8 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
     def advance(some: slice) -> Advance:
         count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
-        piece = Batch(given, at_start(series, given, count, circuit.integrals), series.num.zeros((count,)), ends[some])
+        state = at_start(series, given, count, circuit.integrals, limits.threads or processors())
+        piece = Batch(given, state, series.num.zeros((count,)), ends[some])
         code = _end_code(parts, limits)
         if code is None:
             return choice.engine.advance(piece, limits)

@@ -12,13 +12,19 @@ from ..circuit import Circuit
 from ..graph import closure, operands
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Wire
 from .series import LANES, Array, Series, to_blocks
+from .threads import share
 
 BYTES = 2**19
 """Values that are held at a time: as many as a cache close to the core has room for."""
+ENOUGH = 4
+"""So many times that for each thread are worth the thread."""
 
 
-def at_start(series: Series, inputs: dict[str, Array], batch: int, wires: Sequence[Wire]) -> Array:
-    """Values (entries, B) of wires at t = 0 from inputs (size, B), in blocks of lanes as all else."""
+def at_start(series: Series, inputs: dict[str, Array], batch: int, wires: Sequence[Wire], workers: int = 1) -> Array:
+    """Values (entries, B) of wires at t = 0 from inputs (size, B), in blocks of lanes as all else.
+
+    On NumPy with so many threads, where there is work for them.
+    """
     num, needed = series.num, _behind(series.circuit, wires)
     blocks = -(-batch // LANES)
     out = num.zeros((blocks, LANES, sum(w.size for w in wires)))
@@ -31,7 +37,8 @@ def at_start(series: Series, inputs: dict[str, Array], batch: int, wires: Sequen
             rest.append((place, wire))
         at = place.stop
     at_once = max(1, BYTES // (8 * num.parts * LANES * max(1, sum(w.size for w in needed))))
-    for low in range(0, blocks if rest else 0, at_once):
+
+    def part(low: int) -> None:
         some = slice(low, min(blocks, low + at_once))
         lanes = slice(some.start * LANES, min(batch, some.stop * LANES))
         given = {name: value[:, lanes] for name, value in inputs.items()}
@@ -41,6 +48,9 @@ def at_start(series: Series, inputs: dict[str, Array], batch: int, wires: Sequen
                 values[wire] = _value(series, wire, values, given, some.stop - some.start)
         for place, wire in rest:
             out[some, :, place] = values[wire].transpose(0, 2, 1)
+
+    parts = range(0, blocks if rest else 0, at_once)
+    share(part, parts, min(workers, len(parts) // ENOUGH) if series.xp is np else 1)
     return out.reshape(blocks * LANES, at)[:batch].T
 
 

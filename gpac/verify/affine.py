@@ -34,7 +34,10 @@ def whole(ball: Ball, row: Symbols) -> Ball:
 
 
 class Affine:
-    """Balls and rows of the units of one circuit."""
+    """Balls and rows of the units of one circuit.
+
+    With rows for the inputs, `series.still` becomes balls beside rows: who reads it takes `rows` along, or `whole`.
+    """
 
     def __init__(self, series: BallSeries, inputs: dict[str, list[Symbols]]) -> None:
         self.series, self.inputs = series, inputs

@@ -43,6 +43,18 @@ def _power(x: Series, exponent: Any) -> Series:
     return flint.arb_series([x[0] ** a, a * x[0] ** (a - 1), a * (a - 1) * x[0] ** (a - 2) / 2], prec=3)
 
 
+def _bell_area(x: Series, factor: Any) -> Series:
+    """Its slope is the bell exp(-factor x^2)."""
+    c, area = to_arb(factor), TABLE["bell_area"].balls(None, x[0], factor)
+    bell = (-c * x[0] ** 2).exp()
+    return flint.arb_series([area, bell, -c * x[0] * bell], prec=3)
+
+
+def _on_circle(x: Series, width: Any) -> Series:
+    """1 / sqrt(x^2 + width^2)."""
+    return (x * x + to_arb(width) ** 2).rsqrt()
+
+
 _SERIES: dict[str, Callable[..., Series]] = {
     "identity": lambda x: x,
     "reciprocal": lambda x: 1 / x,
@@ -51,5 +63,9 @@ _SERIES: dict[str, Callable[..., Series]] = {
     "sech_squared": _sech_squared,
     "power": _power,
     "arctan": lambda x: x.atan(),
+    "softplus": lambda x: (1 + x.exp()).log(),
+    "bell_area": _bell_area,
+    "circle_sine": lambda x, width: x * _on_circle(x, width),
+    "circle_cosine": lambda x, width: to_arb(width) * _on_circle(x, width),
     **{name: lambda x, name=name: getattr(x, name)() for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
 }

@@ -18,9 +18,9 @@ def log2_ball(ball: Ball) -> float | None:
     return bits + int(exp) if bits else None
 
 
-def largest(state: Values, keys: Sequence[Key]) -> float:
-    """The largest |entry|, rounded to a double."""
-    return max(float(state[w][i].abs_upper()) for w, i in keys)
+def largest(state: Values, keys: Sequence[Key]) -> Ball:
+    """The largest |entry|: a ball without width, since a double may be too small for it."""
+    return max(state[w][i].abs_upper() for w, i in keys)
 
 
 def widest(state: Values, keys: Sequence[Key]) -> float:
@@ -35,7 +35,8 @@ def widest(state: Values, keys: Sequence[Key]) -> float:
 
 def radius_of_convergence(c: Values, keys: Sequence[Key], order: int) -> float:
     """Estimate from coefficients up to `order`: the root test on the last third of them."""
-    scale = log2(max(1.0, max(float(c[w][i][0].abs_upper()) for w, i in keys)))
+    mantissa, exponent = max(c[w][i][0].abs_upper() for w, i in keys).man_exp()
+    scale = max(0.0, log2(max(1, int(mantissa))) + int(exponent))
     smallest = inf
     for w, i in keys:
         for k in range(-(-2 * order // 3), order + 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import log2
 from typing import Any
 
 import flint
@@ -22,11 +21,12 @@ class Pace:
         self.goal = goal
         self.seen: list[tuple[Fraction, float]] | None = None if goal is None else []
 
-    def missing(self, width: float, size: float, t: Fraction, end: Any, steps: int) -> float:
+    def missing(self, width: float, scale: float, t: Fraction, end: Any, steps: int) -> float:
         """Bits that will be missing at the end if they go on being lost as between an eighth and a quarter of the way.
 
-        `width` is the largest radius as a power of two, relative to max(1, size). The answer is at most the working
-        precision: what is lost on the way to a quiet end must not cost much. 0 where nothing can be said.
+        `width` is the largest radius as a power of two, relative to 1 or to the largest state, which is about
+        2**scale. The answer is at most the working precision: what is lost on the way to a quiet end must not cost
+        much. 0 where nothing can be said.
         """
         if self.goal is None or self.seen is None or not 8 * t >= to_fraction(to_arb(end).lower()):
             return 0.0
@@ -38,5 +38,5 @@ class Pace:
         if steps < FEW or not t > begin:
             return 0.0
         rest = float((to_arb(end) - to_arb(t)).mid()) / float(t - begin)
-        missing = lost + max(0.0, lost - before) * rest + log2(max(1.0, size)) - (prec - self.goal)
+        missing = lost + max(0.0, lost - before) * rest + max(0.0, scale) - (prec - self.goal)
         return min(missing, float(prec)) if missing > 0 else 0.0

@@ -77,9 +77,11 @@ class Part:
             if b is not None and at(still_rows, w, i) is not None
         ]
         self.basis = Basis([at(start_rows, w, i) for w, i in self.keys] + [at(still_rows, w, i) for w, i in self.moved])
+        self.all_still = {w: list(balls) for w, balls in self.still.items()}
+        for w, i in self.moved:
+            self.all_still[w][i] = whole(self.still[w][i], still_rows[w][i])
         if not self.in_matrix:
-            for w, i in self.moved:
-                self.still[w][i] = whole(self.still[w][i], still_rows[w][i])
+            self.still = self.all_still
         self.centre = {w: _middles(balls) for w, balls in self.still.items()}
         self.sharp = all(b is None or b.is_exact() for balls in self.still.values() for b in balls)
         self.watch = watch.of(self.keys)
@@ -128,7 +130,7 @@ class Part:
 
     def _go(self, state: Values, end: Any) -> Stuck | Ends | None:
         t, found = Fraction(0), None
-        large = 2**14 * max(1.0, largest(state, self.keys))
+        large = 2**14 * largest(state, self.keys).max(1)
         endless = 2**36 * large
         while True:
             if self.steps >= self.limits.max_steps:
@@ -151,7 +153,9 @@ class Part:
             if moved is END:
                 return None
             t += moved
-            missing = self.pace.missing(widest(state, self.keys), largest(state, self.keys), t, end, self.steps)
+            missing = self.pace.missing(
+                widest(state, self.keys), log2_ball(largest(state, self.keys)) or 0.0, t, end, self.steps
+            )
             if missing:
                 return self._stuck("bits are lost too fast", t, wide=True, missing=missing)
             if largest(state, self.keys) > large and moved < 2.0**-9 * float((to_arb(end) - to_arb(t)).abs_upper()):
@@ -165,7 +169,7 @@ class Part:
 
     def _pole(self, state: Values, t: Fraction, end: Any) -> Ends | None:
         """An enclosure of the time where the part leaves every bounded set, if that lies before `end`."""
-        pole = time_to_pole(self.series, self.integrals, state)
+        pole = time_to_pole(self.series, self.all_still, self.integrals, state)
         if pole is None:
             return None
         low, high = to_fraction((to_arb(t) + pole).lower()), to_fraction((to_arb(t) + pole).upper())

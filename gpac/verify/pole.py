@@ -25,13 +25,16 @@ class _NotAlone(Exception):
     """The rate of the component reads another moving quantity."""
 
 
-def time_to_pole(series: BallSeries, integrals: dict[Wire, list[int]], state: Values) -> Ball | None:
-    """A ball that contains the time from `state` until some component is infinite; None if none can be shown."""
+def time_to_pole(series: BallSeries, still: Values, integrals: dict[Wire, list[int]], state: Values) -> Ball | None:
+    """A ball that contains the time from `state` until some component is infinite; None if none can be shown.
+
+    `still` and `state` are balls of all that the constants and the integrators can be, symbols included.
+    """
     candidates = [(w, i) for w, entries in integrals.items() for i in entries]
     candidates.sort(key=lambda c: -float(state[c[0]][c[1]].abs_lower()))
     for wire, i in candidates[:MOST_CANDIDATES]:
         try:
-            rate = _Expansion(series, wire, i).rate(wire, i)
+            rate = _Expansion(series, still, wire, i).rate(wire, i)
         except _NotAlone:
             continue
         found = _quadrature(rate.coeffs(), state[wire][i])
@@ -61,8 +64,8 @@ def _quadrature(p: list[Ball], y: Ball) -> Ball | None:
 class _Expansion:
     """Units as polynomials in one component y; anything else that moves is refused."""
 
-    def __init__(self, series: BallSeries, wire: Wire, index: int) -> None:
-        self.series, self.variable = series, (wire, index)
+    def __init__(self, series: BallSeries, still: Values, wire: Wire, index: int) -> None:
+        self.series, self.still, self.variable = series, still, (wire, index)
 
     def value(self, wire: Wire, i: int) -> Any:
         """Entry i of a unit as a polynomial in y."""
@@ -74,7 +77,7 @@ class _Expansion:
         if isinstance(wire, Time):
             raise _NotAlone
         if isinstance(wire, (Constant, Input)) or self.series.degree[wire] == 0:
-            return flint.arb_poly([self.series.still[wire][i]])
+            return flint.arb_poly([self.still[wire][i]])
         if isinstance(wire, Linear):
             bias = flint.arb_poly([to_arb(wire.bias[i])]) if wire.bias is not None else flint.arb_poly([])
             return self._combination(wire, i, self.value, bias)

@@ -192,6 +192,8 @@ def dyadic_to_mpf(value: Fraction) -> Any:
     import mpmath
     from mpmath.libmp import from_man_exp
 
+    if value.denominator & (value.denominator - 1):
+        raise ValueError(f"expected a power of two below the line, got {value}")
     return mpmath.mp.make_mpf(from_man_exp(value.numerator, 1 - value.denominator.bit_length()))
 
 

@@ -19,7 +19,7 @@ from .affine import Symbols, size
 from .enclose import run
 from .magnitude import log2_ball
 from .outcome import Ends, Limits, Reached, Stuck
-from .proof import Answer, Proof, Question, dyadic_to_mpf
+from .proof import Answer, Proof, Question, dyadic_to_mpf, to_fraction
 
 WIDEST_POINT, WIDEST_BOX = -4, -1
 """Widest useful ball as a power of two, relative to the state: for inputs that are numbers, and for boxes."""
@@ -192,7 +192,8 @@ def _attempt(
                 symbols,
             )
             if isinstance(outcome, Ends):
-                return replace(outcome, low=outcome.low + done, high=outcome.high + done), done
+                low, high = to_arb(outcome.low + done).lower(), to_arb(outcome.high + done).upper()
+                return replace(outcome, low=to_fraction(low), high=to_fraction(high)), done
             if isinstance(outcome, Stuck):
                 return outcome, done + outcome.t
             values |= outcome.outputs
@@ -242,6 +243,8 @@ def _exact_inputs(system: Circuit | Schedule, inputs: Any) -> dict[str, list[Any
             raise ShapeError(f"input {name!r} must be {width} numbers (one trajectory), got shape {np.shape(value)}")
         out[name] = [v if type(v).__name__ == "arb" else to_exact(v) for v in entries]
         for ball in map(to_arb, out[name]):
+            if not ball.is_finite():
+                raise NumberError(f"input {name!r} must be finite numbers or bounded intervals, got {ball}")
             check_signs(name, system.input_signs[name], not ball >= 0, ball.contains(0), not ball <= 0)
     return out
 

@@ -151,7 +151,7 @@ def _growth(rows: list[Row], size: int) -> list[Row] | None:
 
 def _parted(rows: list[Row], size: int) -> _Matrix:
     """Rows of S as middle, Delta and g."""
-    terms = 1 + max((len(coefficients(x)) - 1 for row in rows for x in row.values()), default=0)
+    terms = max((len(coefficients(x)) for row in rows for x in row.values()), default=0) or 1  # 0 is no coefficient
     middle = [[ZERO] * (size * size) for _ in range(terms)]
     delta, pushed = [ZERO] * (size * size), [ZERO] * size
     for i, row in enumerate(rows):

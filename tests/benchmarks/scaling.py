@@ -12,7 +12,7 @@ import numpy as np
 
 import gpac
 from compile import homotopy
-from gpac.solver.lanes import engine, machine
+from gpac.solver.threads import processors
 
 from .jobs import layers
 from .ours import lorenz, tanh_network
@@ -75,15 +75,6 @@ def _seconds(run: Callable[[], Any]) -> tuple[float, Any]:
     return median(took), result
 
 
-def _one_thread(run: Callable[[], Any]) -> tuple[float, Any]:
-    """The same with a single thread of the compiled engine."""
-    many, engine.threads = engine.threads, lambda: 1  # type: ignore[assignment]
-    try:
-        return _seconds(run)
-    finally:
-        engine.threads = many
-
-
 def _starts(count: int) -> np.ndarray:
     return 1 + np.random.default_rng(1).uniform(-0.5, 0.5, (count, 3))
 
@@ -91,7 +82,7 @@ def _starts(count: int) -> np.ndarray:
 def _batch() -> Iterator[tuple[str, ...]]:
     for count in (1, 10, 100, 1000, 10_000, 100_000, 1_000_000):
         start = _starts(count)
-        took, _ = _one_thread(lambda start=start: gpac.solve(lorenz(), t=5.0, initial=start, tol=1e-12).check())
+        took, _ = _seconds(lambda start=start: gpac.solve(lorenz(), t=5.0, initial=start, tol=1e-12, threads=1).check())
         yield f"{count}", f"{1e3 * took:.3g}", f"{1e6 * took / count:.3g}"
 
 
@@ -110,8 +101,8 @@ def _width() -> Iterator[tuple[str, ...]]:
         X = np.random.default_rng(3).uniform(-1, 1, (64, n))
         took, ways = {}, ("compiled", "numpy")
         for way in ways:
-            took[way], solution = _one_thread(
-                lambda program=program, X=X, way=way: gpac.solve(program, inputs=X, tol=1e-10, backend=way)
+            took[way], solution = _seconds(
+                lambda program=program, X=X, way=way: gpac.solve(program, inputs=X, tol=1e-10, backend=way, threads=1)
             )
         chosen = gpac.solve(program, inputs=X[:1], tol=1e-10).engine.split(",")[0]
         each = 1e6 * min(took.values()) / (2 * n * 64 * solution.steps.mean())
@@ -129,7 +120,9 @@ def _depth() -> Iterator[tuple[str, ...]]:
     for depth in (1, 2, 4, 8, 16, 32, 64):
         program = homotopy(tanh_network(_network([16] * (depth + 1) + [1])))
         X = np.random.default_rng(3).uniform(-1, 1, (64, 16))
-        took, solution = _one_thread(lambda program=program, X=X: gpac.solve(program, inputs=X, tol=1e-10).check())
+        took, solution = _seconds(
+            lambda program=program, X=X: gpac.solve(program, inputs=X, tol=1e-10, threads=1).check()
+        )
         steps = solution.steps.mean()
         yield f"{depth}", f"{1e3 * took:.3g}", f"{steps:.1f}", f"{1e6 * took / (16 * depth * 64 * steps):.2g}"
 
@@ -139,8 +132,10 @@ def _order() -> Iterator[tuple[str, ...]]:
     best = gpac.solve(lorenz(), t=5.0, initial=start, tol=1e-30, **high)
     tolerances = [(tol, {}) for tol in (1e-1, 1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 1e-14, 2e-16)]
     for tol, more in [*tolerances, *((tol, high) for tol in (1e-20, 1e-25, 1e-29))]:
-        took, solution = _one_thread(
-            lambda tol=tol, more=more: gpac.solve(lorenz(), t=5.0, initial=start, tol=tol, backend="compiled", **more)
+        took, solution = _seconds(
+            lambda tol=tol, more=more: gpac.solve(
+                lorenz(), t=5.0, initial=start, tol=tol, backend="compiled", threads=1, **more
+            )
         )
         miss = solution.outputs - best.outputs
         if more:
@@ -150,12 +145,10 @@ def _order() -> Iterator[tuple[str, ...]]:
 
 
 def _threads() -> Iterator[tuple[str, ...]]:
-    start, many, one = _starts(32768), engine.threads, None
-    for count in range(1, machine.threads() + 1):
-        engine.threads = lambda count=count: count  # type: ignore[assignment]
-        try:
-            took, _ = _seconds(lambda: gpac.solve(lorenz(), t=5.0, initial=start, tol=1e-12).check())
-        finally:
-            engine.threads = many
+    start, one = _starts(32768), None
+    for count in range(1, processors() + 1):
+        took, _ = _seconds(
+            lambda count=count: gpac.solve(lorenz(), t=5.0, initial=start, tol=1e-12, threads=count).check()
+        )
         one = one or took
         yield f"{count}", f"{1e3 * took:.3g}", f"{one / took:.2f}"

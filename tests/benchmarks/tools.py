@@ -22,6 +22,8 @@ ONE_THREAD = {
     "JAX_PLATFORMS": "cpu",
 }
 OURS = "gpac"
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Every tool's modules are compiled once, as an installation leaves them."""
 PEERS = ("heyoka", "diffrax", "scipy", "numbalsoda", "torchdiffeq")
 
 
@@ -75,7 +77,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=TESTS,
-            env=os.environ | ONE_THREAD | places,
+            env=os.environ | ONE_THREAD | places | BYTECODE,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
         self.version = self._answer(60.0)["version"]

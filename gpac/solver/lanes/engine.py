@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ..results import REACHED as END
 from ..series import Series
 from ..start import at_start
 from ..task import Advance, Batch, Limits, Pieces, Settings
-from .machine import Compiled, registers, threads
+from ..threads import processors, share
+from .machine import Compiled, registers
 from .memory import (
     CONTROL,
     GROUP,
@@ -98,6 +100,7 @@ class LaneEngine:
     radau_steps = 300.0  # of some 3 us
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
+        _keep_pages()
         self.settings, self.order = settings, lane_order(settings.tol)
         self.parts = PARTS_OF[settings.precision]
         self.series = Series.of(circuit, np, settings.precision)
@@ -118,29 +121,20 @@ class LaneEngine:
 
     def advance(self, batch: Batch, limits: Limits) -> Advance:
         """Advance every trajectory as far as the limits allow, on as many threads, or one for each processor."""
-        queue, count = self._queue(batch), len(batch.t_end)
+        count = len(batch.t_end)
+        workers = max(1, min(limits.threads or processors(), count // (4 * self.lanes)))
+        queue = self._queue(batch, workers)
         crew = _Crew(self, queue, limits)
-        workers = max(1, min(limits.threads or threads(), count // (4 * self.lanes)))
-        if workers == 1:
-            crew.work(0, count)
-        else:
-            from concurrent.futures import ThreadPoolExecutor
-
-            parts = max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
-            with ThreadPoolExecutor(workers) as pool:
-                futures = [pool.submit(crew.work, count * p // parts, count * (p + 1) // parts) for p in range(parts)]
-                try:
-                    for future in futures:
-                        future.result()
-                except KeyboardInterrupt:
-                    crew.stop = STOPPED
+        parts = 1 if workers == 1 else max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
+        shares = [(count * p // parts, count * (p + 1) // parts) for p in range(parts)]
+        share(lambda some: crew.work(*some), shares, workers, crew.interrupt)
         return self._answer(batch, queue, crew)
 
-    def _queue(self, batch: Batch) -> dict[str, np.ndarray]:
+    def _queue(self, batch: Batch, workers: int) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
         return {
             "state": self._packed(batch.state.T),
-            "parameters": self._packed(at_start(self.series, batch.inputs, count, r.parameters).T),
+            "parameters": self._packed(at_start(self.series, batch.inputs, count, r.parameters, workers).T),
             "times": self._packed(batch.t),
             "ends": self._packed(batch.t_end),
             "readings": self._packed(self.series.num.zeros((count, len(r.moving_watched)))) + np.nan,
@@ -248,6 +242,10 @@ class _Crew:
         self.stop = 0
         self.lock = threading.Lock()
 
+    def interrupt(self) -> None:
+        """Ctrl-C: whoever is at work leaves off when it looks up."""
+        self.stop = STOPPED
+
     def work(self, begin: int, end: int) -> None:
         """Carry the trajectories from `begin` to `end` through one group of lanes."""
         if self.stop:
@@ -308,6 +306,17 @@ class _Crew:
         self._collect(memory, numbers, control["kept"])
         fate = self.queue["counts"][:, 1]
         fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)
+
+
+@cache
+def _keep_pages() -> None:
+    """Let the C library keep the memory of arrays that are freed: else those above 128 KiB are new pages every time.
+
+    glibc raises that limit to the size of the largest block that was freed, up to 32 MiB (mallopt(3),
+    M_MMAP_THRESHOLD), and hands back what is free at the end of its memory above twice as much. This block is never
+    written to, so it costs nothing.
+    """
+    np.empty(2**25 - 2**16, dtype=np.uint8)
 
 
 def _aligned(count: int, dtype: Any = float) -> np.ndarray:

@@ -38,6 +38,8 @@ class Code:
         self.vector, self.integers = ir.VectorType(DOUBLE, lanes), ir.VectorType(INT, lanes)
         self.mask = ir.VectorType(BOOL, lanes)
         self.function = ir.Function(module, ir.FunctionType(INT, arguments), name)
+        self.function.attributes.add("nounwind")  # written with it alone is, in llvmlite, what follows:
+        self.function.attributes.alignstack = self.alignment  # vectors on the stack do not straddle cache lines
         for argument in self.function.args:
             if argument.type == POINTER:
                 argument.add_attribute("noalias")

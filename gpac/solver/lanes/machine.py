@@ -39,12 +39,6 @@ def registers() -> tuple[int, int]:
     return 2, 32 if found.get("neon") else 16
 
 
-@cache
-def threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cache_folder() -> Path:
     """Where compiled code is kept: $GPAC_CACHE, or gpac-compile in the user's cache folder."""
     if "GPAC_CACHE" in os.environ:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -19,6 +20,7 @@ from .group import SIDE_BY_SIDE, Group
 from .ir import DOUBLE, INT, Value
 from .memory import REACHED, SPENT, STUCK, Shape, Steps
 from .number import Double, DoubleDouble, Number
+from .powers import exp2, log2, power_of_two
 from .series import SeriesCode
 
 LARGEST_WEIGHT = 1e100
@@ -36,6 +38,22 @@ def module(recurrences: Recurrences, precision: str, shape: Shape, stride: int, 
     made = ir.Module("lanes")
     StepCode(made, recurrences, ARITHMETICS[precision], shape, stride, steps)
     return made
+
+
+@dataclass(frozen=True)
+class Move:
+    """A step of all lanes: `by` what, how far that is, the clock after it, and what holds where.
+
+    `last` lanes arrive; those that do not move try again with a smaller unit of time, `unit`, if that is worth while.
+    """
+
+    by: Number
+    length: Value
+    after: Number
+    last: Value
+    moves: Value
+    again: Value
+    unit: Value
 
 
 class StepCode:
@@ -83,15 +101,38 @@ class StepCode:
         build.ret(living)
 
     def _step(self) -> None:
+        """One step of every lane; those that fail are back where they were, with half of it as their next."""
         code, build, num = self.code, self.code.build, self.num
-        zero = code.number(0.0)
         here = self._size_of(lambda e, place: num.load(self.pointer["series"], place))
         scale = code.greatest(here, self._floor())
         self._weigh(scale)
         unit = code.load(self.pointer["unit"], 0)
+        clock = num.load(self.pointer["clock"], 0)
+        move = self._move(scale, unit, clock)
+        relative = tuple(build.fdiv(part, unit) for part in move.by)
+        stretch = self._stretch(relative[0]) if self.steps.length else None
+        if self.steps.keep:
+            self.group.keep(move.by[0])
+        self._advance(relative)
+        num.store(move.after, self.pointer["clock"], 0)
+        following = build.select(move.moves, power_of_two(code, move.length), build.select(move.again, move.unit, unit))
+        code.store(following, self.pointer["unit"], 0)
+        self.group.start_order()
+        good, size = self._trusted(relative, tuple(build.fdiv(part, following) for part in move.by))
+        good = build.and_(good, move.moves)
+        busy = build.icmp_signed(">=", self.group.ids(), code.whole(0))
+        self._undo(build.not_(good), clock, build.select(move.again, code.number(math.inf), move.length))
+        self._account(good, busy, move, code.greatest(here, build.select(good, size, code.number(0.0))), stretch)
+        if self.steps.keep:
+            self.group.confirm(good)
+        self.group.retire()
+
+    def _move(self, scale: Value, unit: Value, clock: Number) -> Move:
+        """How far every lane goes: equal parts of what is left, each as long as the series allow."""
+        code, build, num = self.code, self.code.build, self.num
         step, wrong = self._expand(scale)
         step = build.fmul(step, unit)
-        clock, goal = num.load(self.pointer["clock"], 0), num.load(self.pointer["goal"], 0)
+        goal = num.load(self.pointer["goal"], 0)
         gap = num.subtract(goal, clock)
         left = code.absolute(gap[0])
         step = code.least(step, self.group.register("cap"))
@@ -101,49 +142,27 @@ class StepCode:
         least = build.fmul(code.absolute(clock[0]), code.number(4 * self.unit))
         moves = build.or_(build.fcmp_ordered(">", step, least), last)
         moves = build.and_(moves, build.not_(wrong))
-        step = build.select(moves, step, zero)
+        step = build.select(moves, step, code.number(0.0))
         smaller = build.fmul(unit, code.number(2.0**-UNIT_BITS))
         again = build.and_(wrong, build.fcmp_ordered(">", smaller, code.greatest(least, code.number(2.0**-1000))))
         signed = (code.intrinsic("copysign", step, gap[0]), *num.zero()[1:])
         after = num.select(build.and_(last, moves), goal, num.add(clock, signed))
-        signed = num.subtract(after, clock)  # by what the clock can add: rounding of time costs no accuracy
-        step = code.absolute(signed[0])
-        relative = tuple(build.fdiv(part, unit) for part in signed)
-        if self.steps.length:
-            stretch = self._stretch(relative[0])
-        if self.steps.keep:
-            self.group.keep(signed[0])
-        self._advance(relative)
-        num.store(after, self.pointer["clock"], 0)
-        following = build.select(moves, self._power_of_two(step), build.select(again, smaller, unit))
-        code.store(following, self.pointer["unit"], 0)
-        self.group.start_order()
-        good, size = self._trusted(relative, tuple(build.fdiv(part, following) for part in signed))
-        good = build.and_(good, moves)
-        busy = build.icmp_signed(">=", self.group.ids(), code.whole(0))
-        self._undo(build.not_(good), clock, build.select(again, code.number(math.inf), step))
-        steps = build.fadd(self.group.register("steps"), build.select(good, code.number(1.0), zero))
-        self.group.set_register("steps", steps)
-        space = code.greatest(here, code.greatest(build.select(good, size, zero), self.group.register("space")))
-        self.group.set_register("space", space)
-        if self.steps.length:
-            self.group.set_register(
-                "length", build.fadd(self.group.register("length"), build.select(good, stretch, zero))
-            )
-        most = build.sitofp(self.group.control("max_steps"), DOUBLE)
-        fate = build.select(build.fcmp_ordered(">=", steps, code.spread(most)), code.number(SPENT), zero)
-        fate = build.select(build.and_(good, last), code.number(REACHED), fate)
-        fate = build.select(build.or_(moves, again), fate, code.number(STUCK))
-        self.group.set_register("fate", build.select(busy, fate, zero))
-        if self.steps.keep:
-            self.group.confirm(good)
-        self.group.retire()
+        by = num.subtract(after, clock)  # what the clock can add: rounding of time costs no accuracy
+        return Move(by, code.absolute(by[0]), after, last, moves, again, smaller)
 
-    def _power_of_two(self, a: Value) -> Value:
-        """The power of two at or below a, between 2**-1000 and 2**1000."""
-        code = self.code
-        whole = code.double(code.build.and_(code.bits(a), code.whole(0x7FF0000000000000)))
-        return code.greatest(code.least(whole, code.number(2.0**1000)), code.number(2.0**-1000))
+    def _account(self, good: Value, busy: Value, move: Move, size: Value, stretch: Value | None) -> None:
+        """Count the step, and say what has become of every lane."""
+        code, build, group, zero = self.code, self.code.build, self.group, self.code.number(0.0)
+        steps = build.fadd(group.register("steps"), build.select(good, code.number(1.0), zero))
+        group.set_register("steps", steps)
+        group.set_register("space", code.greatest(size, group.register("space")))
+        if stretch is not None:
+            group.set_register("length", build.fadd(group.register("length"), build.select(good, stretch, zero)))
+        most = build.sitofp(group.control("max_steps"), DOUBLE)
+        fate = build.select(build.fcmp_ordered(">=", steps, code.spread(most)), code.number(SPENT), zero)
+        fate = build.select(build.and_(good, move.last), code.number(REACHED), fate)
+        fate = build.select(build.or_(move.moves, move.again), fate, code.number(STUCK))
+        group.set_register("fate", build.select(busy, fate, zero))
 
     def _floor(self) -> Value:
         return self.code.number(self.steps.floor)
@@ -192,18 +211,18 @@ class StepCode:
             self.group.call(self.series.pair, code.times(loop.index, 2))
         if order % 2 == 0:
             self.group.call(self.series.order, order)
-        exponent = self._log2(code.bits(scale))
+        exponent = log2(code, code.bits(scale))
         first = max(2, order - max(2, order // 5))
         with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
             size = self._weighted_size(loop.index)
             k = code.spread(build.sitofp(loop.index, DOUBLE))
-            root = build.fdiv(build.fsub(exponent, self._log2(size)), k)
+            root = build.fdiv(build.fsub(exponent, log2(code, size)), k)
             most = build.select(build.icmp_signed(">", size, loop.carried[1]), size, loop.carried[1])
             loop.carry = [code.least(root, loop.carried[0]), most]
         radius, largest = loop.results
         infinite = code.whole(0x7FF0000000000000)
         wrong = build.icmp_signed(">=", largest, infinite)
-        return self._exp2(build.fadd(radius, code.number(math.log2(self.steps.tol) / order))), wrong
+        return exp2(code, build.fadd(radius, code.number(math.log2(self.steps.tol) / order))), wrong
 
     def _weighted_size(self, k: Value) -> Value:
         """Bit pattern of the largest coefficient of order k, nonzero states counted relative to themselves."""
@@ -223,25 +242,6 @@ class StepCode:
         for other in found[1:]:
             largest = build.select(build.icmp_signed(">", other, largest), other, largest)
         return largest
-
-    def _log2(self, bits: Value) -> Value:
-        """Binary logarithm of a positive double from its bit pattern, at most 0.087 too small; -1023 for 0."""
-        code, build = self.code, self.code.build
-        shifted = build.or_(build.lshr(bits, code.whole(12)), code.whole(0x4330000000000000))
-        whole = build.fsub(code.double(shifted), code.number(2.0**52))
-        return build.fsub(build.fmul(whole, code.number(2.0**-40)), code.number(1023.0))
-
-    def _exp2(self, y: Value) -> Value:
-        """2**y to 3e-4, for y between -1000 and 1000 (the nearer end outside)."""
-        code, build = self.code, self.code.build
-        y = code.greatest(code.least(y, code.number(1000.0)), code.number(-1000.0))
-        floor = code.intrinsic("floor", y)
-        f = build.fsub(y, floor)
-        power = code.number(0.0790208)
-        for coefficient in (0.2241267, 0.6968386, 0.9998119):
-            power = code.fma(power, f, code.number(coefficient))
-        whole = build.fadd(build.fadd(floor, code.number(1023.0)), code.number(2.0**52))
-        return build.fmul(power, code.double(build.shl(code.bits(whole), code.whole(52))))
 
     def _advance(self, h: Number) -> None:
         """Evaluate every state and its slope at the far end by Horner's rule; old states are kept.
@@ -318,12 +318,3 @@ class StepCode:
             speed = code.intrinsic("sqrt", states.results[0])
             total = code.fma(speed, code.number(weight), total)
         return build.fmul(total, code.absolute(step))
-
-    def _confirm(self, good: Value) -> None:
-        """Strike out the rows of lanes whose step did not count."""
-        code, build = self.code, self.code.build
-        kept = self.group.control("kept")
-        spot = build.gep(self.pointer["rows"], [kept], source_etype=INT)
-        rows = build.load(spot, typ=code.integers, align=8)
-        build.store(build.select(good, rows, code.whole(-1)), spot, align=8)
-        self.group.set_control("kept", code.add(kept, self.lanes))

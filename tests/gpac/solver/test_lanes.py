@@ -16,10 +16,13 @@ from problems import problem
 
 import gpac
 from compile import Network, Tanh, dense, homotopy
-from gpac import PIVP, Status, solve
-from gpac.solver import choice
+from gpac import PIVP, Circuit, Status, inputs, solve
+from gpac import functions as fn
+from gpac.solver import choice, threads
 from gpac.solver.lanes import engine, machine, series, stepper
+from gpac.solver.lanes.memory import Shape, Steps
 from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times, recurrences
+from gpac.wire import Start, integral, linear
 
 x, y = sympy.symbols("x y")
 PENDULUM = PIVP({x: y, y: -x + x**3 / 6}, {x: 0.5, y: 0})
@@ -197,12 +200,36 @@ def test_circuits_of_many_units_are_left_to_arrays(monkeypatch):
 # -- lanes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_bits_do_not_depend_on_the_number_of_threads(threads, monkeypatch):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bits_do_not_depend_on_the_number_of_threads(count, monkeypatch):
     rows = np.random.default_rng(2).uniform(-1, 1, size=(1000, 2))
     alone = outputs(initial=rows)
-    monkeypatch.setattr(engine, "threads", lambda: threads)
+    monkeypatch.setattr(engine, "processors", lambda: count)
     assert_array_equal(outputs(initial=rows), alone)
+
+
+def test_start_values_are_the_same_from_many_threads():
+    h, weights = gpac.wire("h", 3), np.random.default_rng(0).normal(size=(3, 3))
+    h.define(integral(fn.tanh(linear([(weights, h)])), None, Start("identity", inputs("x", 3))))
+    program = Circuit({"h": h})
+    X = np.random.default_rng(1).normal(size=(20_000, 3))
+    alone, together = (solve(program, t=0.1, inputs=X, tol=1e-6, threads=n, backend="compiled") for n in (1, 3))
+    assert_array_equal(alone.outputs, together.outputs)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are not placed on this system")
+def test_threads_leave_the_caller_free_to_run_anywhere():
+    before = os.sched_getaffinity(0)
+    seen = []
+    threads.share(lambda _: seen.append(os.sched_getaffinity(0)), range(3), 3)
+    assert [*seen, os.sched_getaffinity(0)] == [before] * 4
+
+
+def test_vectors_on_the_stack_do_not_straddle_cache_lines():
+    """Where they do, a step takes a fifth longer or not, as the caller's stack happens to lie."""
+    steps = Steps(9, 1e-6, 1e-6, False, False)
+    text = str(stepper.module(recurrences(PENDULUM.to_circuit(), (), "double"), "double", Shape(8, 8, 4, 8), 10, steps))
+    assert text.count("alignstack(") == text.count("define ")
 
 
 def test_numbers_beyond_the_range_of_powers_are_met_by_another_unit_of_time():
@@ -241,4 +268,4 @@ def test_a_long_run_costs_the_steps_that_its_radius_asks_for():
 def test_processors_are_asked_for_their_registers():
     width, count = machine.registers()
     assert (width, count) in ((8, 32), (4, 16), (2, 16), (2, 32))
-    assert machine.threads() >= 1
+    assert threads.processors() >= 1

@@ -11,6 +11,7 @@ import sympy
 import gpac
 from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
 from gpac import functions as fn
+from gpac.errors import NumberError
 from gpac.verify import Answer
 
 X, Y, Z = sympy.symbols("x y z")
@@ -128,6 +129,21 @@ def test_linear_equations_at_every_scale(scale):
     digits = 310 if abs(scale) < 1 else 5
     proof = prove(PIVP({X: -Y, Y: X}, {X: start, Y: 0}), 1, digits=digits)
     assert holds(proof, [value * EXACT.cos(1), value * EXACT.sin(1)], digits)
+
+
+def test_numbers_that_no_double_holds():
+    start = Fraction(10) ** 400
+    proof = prove(PIVP({Y: -Y}, {Y: start}), 1, digits=5)
+    assert holds(proof, [EXACT.mpf(10) ** 400 * EXACT.exp(-1)], 5)
+    fast = prove(PIVP({Y: 1000 * Y, X: Y - X}, {Y: 1, X: 0}), Fraction(8, 10), digits=5)
+    assert holds(fast, [EXACT.exp(800), (EXACT.exp(800) - EXACT.exp("-0.8")) / 1001], 5)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "[0 +/- inf]"])
+def test_boxes_without_bounds_are_refused(bad):
+    circuit = Circuit({"y": integral(inputs("x"), None, 0)})
+    with pytest.raises(NumberError, match="'x' must be finite numbers or bounded intervals"):
+        prove(circuit, 1, [flint.arb(bad)], digits=2)
 
 
 @pytest.mark.parametrize(("scale", "digits"), [(1e40, 5), (1e-300, 310)])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import sympy
 
-from gpac import PIVP, Circuit, bilinear, inputs, integral, product, prove, wire
+from gpac import PIVP, Circuit, Phase, Schedule, bilinear, constant, inputs, integral, product, prove, wire
+from gpac.exact import to_exact
 from gpac.verify import Answer
 
 Y, Z = sympy.symbols("y z")
@@ -118,3 +119,34 @@ def test_growth_without_end_is_not_called_an_end():
     assert proof.answer is Answer.PROVEN
     with mpmath.workdps(300):
         assert abs(proof.mid[0] - mpmath.exp(300)) <= proof.rad[0]
+
+
+def bent(a) -> Circuit:
+    """y' = a y^2 from 1, with an a that never moves."""
+    y = wire("y")
+    y.define(integral(product(a, product(y, y)), None, 1, name="y"))
+    return Circuit({"y": y})
+
+
+@pytest.mark.parametrize("radius", [Fraction(1, 2), Fraction(1, 1000)])
+def test_a_box_among_the_constants_ends_when_its_members_do(radius):
+    proof = prove(bent(inputs("a")), 4, [flint.arb(1.5, float(radius))], digits=5)
+    low, high = proof.end
+    assert proof.answer is Answer.ENDS
+    assert low <= 1 / EXACT.mpf(1.5 + float(radius)) and 1 / EXACT.mpf(1.5 - float(radius)) <= high
+
+
+def test_a_box_some_of_whose_members_never_end_is_not_said_to_end():
+    circuit = bent(inputs("a"))
+    assert prove(circuit, 5, [-0.25], digits=5).answer is Answer.PROVEN
+    assert prove(circuit, 5, [flint.arb(0.25, 0.5)], digits=5).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("before", [Fraction(1, 3), Fraction(2, 5), Fraction(1, 4)])
+def test_an_end_after_a_phase_counts_from_the_start(before):
+    x = wire("x")
+    x.define(integral(-1 * x, None, 1, name="x"))
+    proof = prove(Schedule((Phase(Circuit({"x": x}), before), Phase(bent(constant(1)), 3))), digits=8)
+    assert proof.answer is Answer.ENDS
+    low, high = map(to_exact, proof.end)
+    assert low <= 1 + before <= high < low + Fraction(1, 10**5)

@@ -15,9 +15,12 @@ import gpac
 from compile import Network, Sigmoid, Tanh, dense, forward, homotopy, sequential
 from gpac import PIVP, Circuit, Phase, Schedule, inputs, integral, linear, product, prove, reference, wire
 from gpac import functions as fn
+from gpac.elementary import TABLE
 from gpac.errors import InvariantError
+from gpac.exact import to_arb
 from gpac.program import Invariant, Program
 from gpac.verify import Answer, affine, distances, part, spread
+from gpac.verify.jets import jet
 from gpac.wire import Start
 
 X, Y, Z = sympy.symbols("x y z")
@@ -265,8 +268,8 @@ def test_steps_that_are_too_long_are_safe_because_of_the_remainder(monkeypatch):
             y = 2 * mpmath.exp(-1)
             return inside(proof, [mpmath.exp(2 - y), y])
 
-    length = part.Part._radius
-    monkeypatch.setattr(part.Part, "_radius", lambda self, c, *order: 8 * length(self, c, *order))
+    length = part.radius_of_convergence
+    monkeypatch.setattr(part, "radius_of_convergence", lambda c, *more: 8 * length(c, *more))
     assert proven()
     right = part.tail
     monkeypatch.setattr(part, "tail", lambda *x: {w: [flint.arb(0)] * w.size for w in x[4] if w in right(*x)})
@@ -308,3 +311,29 @@ def test_invariants_find_an_enclosure_that_is_wrong(monkeypatch):
     monkeypatch.setattr(part, "evaluate", lambda c, h: right(c, h) + flint.arb(2) ** -60)
     with pytest.raises(InvariantError):
         prove(rotor(1), 20, digits=30)
+
+
+PARAMETERS = {
+    "power": [Fraction(3, 2)],
+    "bell_area": [Fraction(1, 2)],
+    "circle_sine": [Fraction(1)],
+    "circle_cosine": [Fraction(1)],
+}
+
+
+@pytest.mark.parametrize("function", sorted(TABLE))
+def test_start_values_have_their_derivatives_over_boxes(function):
+    parameters = PARAMETERS.get(function, [])
+    found = jet(function, flint.arb(0.75, 0.01), tuple(parameters))
+    with mpmath.workdps(40):
+        for x in ("0.741", "0.75", "0.759"):
+            truth = mpmath.taylor(lambda v: TABLE[function].mpmath(mpmath.mp, v, *parameters), mpmath.mpf(x), 2)
+            for ball, coefficient, factorial in zip(found, truth, (1, 1, 2), strict=True):
+                assert ball.contains(to_arb(coefficient * factorial)) and float(ball.rad()) < 0.5
+
+
+def test_slopes_that_are_all_zero_keep_the_box_as_it_is():
+    x, y = inputs("x"), wire("y")
+    y.define(integral(linear([([[0]], y), ([[0]], product(y, y))]), None, Start("identity", x), name="y"))
+    proof = prove(Circuit({"y": y}), 1, [flint.arb(1, 1e-3)], digits=2)
+    assert proof.contains(Fraction(999, 1000) + Fraction(1, 10**6)) and float(proof.rad[0]) < 1.001e-3
