@@ -146,8 +146,10 @@ class _Tube:
         return self._bounds(lambda own: np.where(own < 0, own * shortest, own), self.room)
 
     def rise(self, found: dict[Wire, Floats]) -> float:
-        """By how much of itself the room is exceeded most; negative where it is kept."""
-        return max((float(np.max((found[w] / self.room[w])[self.level[w]])) - 1 for w in self.room), default=-1.0)
+        """By how much of itself the room is exceeded most; negative where it is kept, undefined where anything is."""
+        if not self.room:
+            return -1.0
+        return float(np.max(np.concatenate([(found[w] / self.room[w])[self.level[w]] for w in self.room]))) - 1
 
     def settled(self) -> dict[Wire, Floats] | None:
         """Where the bounds seem to come to rest if slopes and all else stay what they are: a proposal, or None."""

@@ -134,8 +134,9 @@ class Polynomials:
         return [(sum(p.at(k) for p in sums) + half) >> self.bits for sums in products]
 
     def _sum(self, w: Linear, entries: list[int], low: int, high: int) -> list[list[Any]]:
-        found = self.rules.sums[w].orders(self.c, entries, low, high, self.bits)
-        return [list(map(int, x)) for x in found] if self.rules.short else found
+        rule = self.rules.sums[w]
+        found = rule.orders(self.c, entries, low, high, self.bits)
+        return [list(map(int, x)) for x in found] if rule.dense and self.rules.short else found
 
     # -- what is read off
 
@@ -217,8 +218,10 @@ class _Plain:
     b: list[int]
 
     def at(self, k: int) -> int:
-        low, high = max(0, k - len(self.b) + 1), min(k, len(self.a) - 1)
-        return sum(map(mul, self.a[low : high + 1], self.b[k - high : k - low + 1][::-1]))
+        n = len(self.b)
+        if k < n:
+            return sum(map(mul, self.a, self.b[k::-1]))  # ends with the shorter one
+        return sum(map(mul, self.a[k - n + 1 :], self.b[::-1]))
 
 
 def _range(c: Floats, lost: float) -> Range:

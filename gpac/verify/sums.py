@@ -47,7 +47,7 @@ class _Term:
         self.data = self.matrix.tocsr() if self.kind > DENSE else self.matrix
         self.numbers = _near(self.data.data if self.kind > DENSE else self.matrix, bits)
         self.vague = self.numbers.off is not None
-        self.rows: list[list[tuple[int, Any]]] = []
+        self.rows: list[list[tuple[int, int]]] = []
         self.dense: Any = None
 
     def set(self, denominator: int) -> None:
@@ -58,12 +58,12 @@ class _Term:
             self.dense = flint.fmpz_mat(rows, columns, numbers)
         elif self.kind > DENSE:
             ends = self.data.indptr.tolist()
-            pairs = [(j, flint.fmpz(x)) for j, x in zip(self.data.indices.tolist(), numbers, strict=True)]
+            pairs = list(zip(self.data.indices.tolist(), numbers, strict=True))
             self.rows = [pairs[a:b] for a, b in pairwise(ends)]
         else:
             size = self.operand.size
             own = numbers * size if self.kind == 0 else numbers
-            self.rows = [[(i, flint.fmpz(x))] for i, x in enumerate(own)]
+            self.rows = [[(i, x)] for i, x in enumerate(own)]
 
     def add(self, total: list[Any], x: list[Any], entries: list[int], low: int, high: int) -> None:
         """Add orders low .. high - 1 of the term to lists of numerators, one per entry."""
@@ -80,6 +80,10 @@ class _Term:
             return
         for sums, i in zip(total, entries, strict=True):
             for j, a in self.rows[i]:
+                if high == low + 1:
+                    if len(x[j]) > low:
+                        sums[0] += a * x[j][low]
+                    continue
                 for k, v in enumerate(x[j][low:high]):
                     sums[k] += a * v
 
@@ -103,18 +107,21 @@ class Sum:
         self.denominator = lcm(bias.denominator, *(term.numbers.denominator for term in self.terms))
         for term in self.terms:
             term.set(self.denominator)
+        self.dense = any(term.kind == DENSE for term in self.terms)
         self.bias = bias.over(self.denominator)
         self.off_bias = np.zeros(w.size) if bias.off is None else bias.off
         self.effects = [Effect(term) for term in self.terms]
 
     def orders(self, c: Any, entries: list[int], low: int, high: int, bits: int) -> list[list[Any]]:
         """Orders low .. high - 1 of the entries, to the nearest multiple of 2**-bits."""
-        total = [[flint.fmpz(0)] * (high - low) for _ in entries]
+        total: list[list[Any]] = [[0] * (high - low) for _ in entries]
         for term in self.terms:
             term.add(total, c[term.operand], entries, low, high)
         if low == 0:
             for sums, i in zip(total, entries, strict=True):
                 sums[0] += self.bias[i] << bits
+        if self.denominator == 1:
+            return total
         double = 2 * self.denominator
         return [[(2 * v + self.denominator) // double for v in sums] for sums in total]
 

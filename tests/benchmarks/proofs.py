@@ -1,4 +1,4 @@
-"""Proven digits and boxes: jobs J4 and P1 to P7, ours beside unproven peers that are installed and figures of others.
+"""Proven digits and boxes: jobs J4 and P1 to P8, ours beside unproven peers that are installed and figures of others.
 
 The quoted figures were measured once with CAPD 6.1.0 (double intervals, and its MPFR version) and kv 0.4.61, compiled
 C++, on an AMD EPYC of family 25, one core; neither comes from a package index, so they are not run here. Their inputs
@@ -24,9 +24,10 @@ import numpy as np
 import sympy
 
 import gpac
+from compile import enclose_forward, homotopy, load, sequential
 from gpac.verify import Answer, Proof
 
-from .jobs import neural_ode
+from .jobs import NETWORKS, neural_ode
 from .ours import neural_ode_circuit
 from .table import machine
 from .tools import TESTS, found
@@ -43,7 +44,7 @@ ROTATION = gpac.PIVP({X: -Y, Y: X}, {X: 1, Y: 0})
 ROUNDS = 3
 LONG = 20.0
 """Seconds after which a row is not repeated."""
-LIMIT = 120.0
+LIMIT, LIMIT_OF_NETWORKS = 120.0, 600.0
 """Seconds after which a peer, or a proof, is given up."""
 
 
@@ -69,6 +70,16 @@ class Box:
     centre: tuple[float, ...]
     radius: float
     quoted: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A trained network on one image, by schemes to numbers of digits; the file is not part of the project."""
+
+    title: str
+    network: str
+    images: str
+    rows: tuple[tuple[str, int], ...]
 
 
 POINTS = {
@@ -133,20 +144,31 @@ BOXES = {
         "in its polynomial form CAPD 1.9 and 5.1 in 0.065 s, kv 1.9 and 5.0 in 1.1 s; native tanh 1.01-1.04, 1.003",
     ),
 }
-JOBS = (*POINTS, *BOXES)
+IMAGES = {
+    "P8": Image(
+        "trained sigmoid network 784-6x200-10 on one image, all outputs",
+        "mnist_sigmoid_6x200.onnx",
+        "mnist_20_images.npz",
+        (("sequential", 30), ("sequential", 100), ("homotopy", 15)),
+    )
+}
+JOBS = (*POINTS, *BOXES, *IMAGES)
 """Names of the jobs, in their order."""
 
 
 def table(name: str, more: bool, peers: Path | None, say: Callable[[str], None]) -> str:
     """One job's section as Markdown; `more` asks for the rows that take minutes too."""
-    job: Points | Box = POINTS[name] if name in POINTS else BOXES[name]
+    job: Points | Box | Image = (POINTS | BOXES | IMAGES)[name]
     lines = [
         f"## {name}: {job.title}",
         "",
         f"{machine()}; gpac {gpac.__version__}; seconds of process time, one core.",
         "",
     ]
-    rows = _points(name, job, more, peers) if isinstance(job, Points) else _boxes(job)
+    if isinstance(job, Points):
+        rows = _points(name, job, more, peers)
+    else:
+        rows = _boxes(job) if isinstance(job, Box) else _images(job, NETWORKS)
     for row in rows:
         say(f"{name}: {row}")
         lines.append(row)
@@ -186,6 +208,26 @@ def _boxes(job: Box) -> Iterator[str]:
     cells = [" ".join(f(v) for v in values) for f, values in (("{:.4g}".format, widths), ("{:.4g}".format, true))]
     cells += [" ".join(f"{r:.3f}" for r in ratios), f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", job.quoted]
     yield _line(cells)
+
+
+def _images(job: Image, folder: Path) -> Iterator[str]:
+    columns = ["scheme", "digits", "proven s", "bits", "steps", "order", "largest radius", "network in balls inside"]
+    yield from (_line(columns), _line(["---"] * len(columns)))
+    if not (folder / job.network).exists() or not (folder / job.images).exists():
+        yield _line([f"needs {job.network} and {job.images} in {folder}", *[""] * (len(columns) - 1)])
+        return
+    network = load(folder / job.network)
+    with np.load(folder / job.images) as stored:
+        x = np.asarray(stored["images"], dtype=float).reshape(-1, network.size)[0]
+    for scheme, digits in job.rows:
+        program = homotopy(network) if scheme == "homotopy" else sequential(network)
+        seconds, proof = _fastest(
+            lambda d=digits, p=program: gpac.prove(p, inputs=x, digits=d, seconds=LIMIT_OF_NETWORKS)
+        )
+        cells = [scheme, f"{digits}", f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", f"{proof.order}"]
+        right = enclose_forward(network, x, digits=digits + 45).mid
+        inside = proof.answer is Answer.PROVEN and proof.contains(right)
+        yield _line([*cells, _radius(proof), "yes" if inside else "no"])
 
 
 def _sampled(job: Box, system: Any) -> list[float]:
