@@ -155,6 +155,19 @@ def test_an_end_that_is_no_rational_number_is_reached():
     assert proof.digits >= 25 and proof.contains([sympy.sqrt(3) / 2, sympy.Rational(1, 2)])
 
 
+def test_heat_on_a_ring_of_more_states_than_a_matrix_serves(monkeypatch):
+    """All states act on each other: y = 2 + (-1)**i falls to 2 like exp(-100 t)."""
+    monkeypatch.undo()
+    n = 300
+    ring = scipy.sparse.diags([1.0, 1.0, -2.0, 1.0, 1.0], [1 - n, -1, 0, 1, n - 1], shape=(n, n)).tocsr() * 25.0
+    y = wire("y", n)
+    y.define(integral(linear([(ring, y)]), None, [3 - 2 * (i % 2) for i in range(n)], name="y"))
+    proof = prove(Circuit({"y": linear([(np.eye(2, n), y)])}), Fraction(1, 16), digits=12)
+    with mpmath.workdps(40):
+        rest = mpmath.exp(-mpmath.mpf(100) / 16)
+        assert proof.digits >= 12 and proof.contains([2 + rest, 2 - rest])
+
+
 def test_a_box_that_reaches_a_pole_is_not_proven():
     proof = prove(PIVP({Y: Y**2}, {Y: 1}), 1, initial=[flint.arb(1, 0.5)], digits=1, max_bits=200, seconds=5)
     assert proof.answer not in (Answer.PROVEN, Answer.ENDS)
