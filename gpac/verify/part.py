@@ -93,7 +93,8 @@ class Part:
         self.framed = False
         self.steps = 0
         self.wide = None if self.in_matrix else Wide(series, group, self.still, order)
-        self.pace = Pace(None if self.basis.count else limits.goal)
+        self.lost = self.wide.guess() if self.wide else 0.0  # in levels bits are lost early: no pace to go by
+        self.pace = Pace(None if self.basis.count or self.lost else limits.goal)
         self.failed = "the Taylor remainder could not be bounded"
 
     def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
@@ -101,7 +102,7 @@ class Part:
         if self.wide is None:
             self._begin(state)
         elif self.limits.goal is not None:
-            missing = self.limits.goal + self.wide.guess() - flint.ctx.prec
+            missing = self.limits.goal + self.lost - flint.ctx.prec
             if missing > 0:
                 return self._stuck("its levels lose more bits", Fraction(0), wide=True, missing=missing)
         outcome = self._go(near, end)

@@ -54,7 +54,7 @@ class Wide:
             if len(level) == 1 and isinstance(first, Linear):
                 effects = self.rules.sums[first].effects
                 sums = sum((x.from_others(np.ones(x.operand.size)) for x in effects), np.zeros(1))
-                lost += LOST * log2(max(1.0, float(np.max(sums))))
+                lost += LOST * log2(min(max(1.0, float(np.max(sums))), 2.0**1000))
         return lost
 
     def step(self, state: Values, t: Fraction, end: Any) -> tuple[Values, Fraction | None] | None:
