@@ -31,8 +31,8 @@ import numpy as np
 
 from ..wire import Integral, Linear, Product, Time, Wire
 from .balls import Group
-from .polynomials import Polynomials
 from .upward import Floats, Range, growth, up
+from .wide_series import Polynomials
 
 ROUNDS = 24
 SETTLED = 5

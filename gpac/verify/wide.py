@@ -19,9 +19,9 @@ from .balls import BallSeries, Group, Values
 from .cascade import Cascade
 from .magnitude import dyadic, shortened
 from .matrix import Ball
-from .polynomials import Polynomials
 from .proof import to_fraction
 from .rules import Rules
+from .wide_series import Polynomials
 
 TRIES = 40
 CAREFUL = 0.95

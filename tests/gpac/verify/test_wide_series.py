@@ -14,9 +14,9 @@ from gpac import functions as fn
 from gpac.exact import to_arb
 from gpac.verify.balls import BallSeries, groups, still_entries
 from gpac.verify.levels import levels, read_by
-from gpac.verify.polynomials import Polynomials
 from gpac.verify.rules import Rules
 from gpac.verify.sums import Sum
+from gpac.verify.wide_series import Polynomials
 from gpac.wire import Integral, Linear, Product, Time
 
 Y, Z = sympy.symbols("y z")
