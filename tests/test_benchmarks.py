@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from benchmarks.tools import OURS, Refused, Tool, Worker, found
 from numpy.testing import assert_allclose
 
 import gpac
-from compile import Network, Tanh, dense
+from compile import Network, Sigmoid, Tanh, dense, save
 from gpac.solver.recurrences import recurrences
 
 
@@ -112,6 +113,18 @@ def test_a_table_of_proofs_has_a_row_per_number_of_digits():
     assert first.startswith("| 5 |") and second.startswith("| 20 |") and second.endswith("| somebody 1 s |")
     assert float(second.split("|")[6]) < 1e-20
     assert len(list(proofs._points("P1", job, True, None))) == 5
+
+
+def test_a_table_of_networks_has_a_row_per_scheme(tmp_path):
+    rng = np.random.default_rng(0)
+    network = Network(3, [dense(rng.normal(size=(4, 3))), Sigmoid(), dense(rng.normal(size=(2, 4)))])
+    save(network, tmp_path / "small.json")
+    np.savez(tmp_path / "images.npz", images=rng.normal(size=(2, 3)))
+    job = proofs.Image("", "small.json", "images.npz", (("sequential", 20), ("homotopy", 12)))
+    _, _, *rows = proofs._images(job, tmp_path)
+    assert [row.split("|")[1].strip() for row in rows] == ["sequential", "homotopy"]
+    assert all(row.endswith("| yes |") for row in rows)
+    assert "needs none.onnx" in list(proofs._images(replace(job, network="none.onnx"), tmp_path))[2]
 
 
 def test_a_sampled_width_is_that_of_the_closed_form():

@@ -70,26 +70,18 @@ class BallSeries:
                 values[wire] = self._value(wire, values, t)
         return values
 
-    def expand(
-        self, state: Values, t: Ball, order: int, group: Group, still: Values, radii: Values | None = None
-    ) -> Values:
-        """Coefficients 0..order of the group's entries around time t; `still` are the constant units.
-
-        With an empty dict for `radii`, every coefficient is replaced by its middle when it is made, and its radius,
-        which bounds how far it is from what the recurrence makes of the others, is put there.
-        """
+    def expand(self, state: Values, t: Ball, order: int, group: Group, still: Values) -> Values:
+        """Coefficients 0..order of the group's entries around time t; `still` are the constant units."""
         c: Values = {w: [None] * w.size for w in group}
         rates: Values = {w: [None] * w.size for w in group}
         for wire, entries in group.items():
             for i in entries:
                 c[wire][i], rates[wire][i] = [], []
-            if radii is not None:
-                radii[wire] = [[] for _ in range(wire.size)]
         for wire, balls in still.items():
             c[wire] = [None if b is None else [b] for b in balls]
         for k in range(order + 1):
             for wire, entries in group.items():
-                self._order(wire, entries, c, rates, state, t, k, radii)
+                self._order(wire, entries, c, rates, state, t, k)
         return c
 
     def _order(
@@ -101,7 +93,6 @@ class BallSeries:
         state: Values,
         t: Ball,
         k: int,
-        radii: Values | None,
     ) -> None:
         """Append order k to a unit's entries, and k times it to its rates."""
         if k > self.degree[wire]:
@@ -115,9 +106,6 @@ class BallSeries:
         else:
             new = [t if k == 0 else flint.arb(1)]  # time
         for i, ball in zip(entries, new, strict=True):
-            if radii is not None:
-                radii[wire][i].append(ball.rad())
-                ball = ball.mid()
             c[wire][i].append(ball)
             rates[wire][i].append(ball * k)
 

@@ -1,276 +1,260 @@
-"""How the distance from a centre spreads in a part with very many states: vectors instead of a matrix of slopes.
+"""How far solutions can be from a step's polynomials in a part with very many states: level by level, as vectors.
 
-As in `spread`, every solution in question is within r of a centre, here the polynomials of a step (`defect` says how
-far they are from solving the equations), and r_i' <= J_ii r_i + sum |J_ij| r_j + what the polynomials miss. Here no
-matrix J is made. Bounds on differences go through the circuit unit by unit, a layer of neurons as one vector and one
-product with a matrix of magnitudes; only along units that act entry by entry are slopes with their signs kept,
-which is where a neuron's own decay comes from. Over a step, r_j in the sum is replaced by the largest it gets. In
-layers that feed forward little is lost by that: what a neuron feeds on does not depend on it. That a tube holds what
-leaves its start proves that the solutions exist over the step.
-Source: Mueller's comparison theorem (1927), as in `spread`.
+Write d_w = w - p_w for the distance of a unit from its polynomial, all along the step, 0 <= s <= 1, with rates d_w'.
+The polynomials miss what they make of each other by m_w, in rate by m_w' (`polynomials`). Then exactly
+
+    sum        d = M d_x + m                       d' = M d_x' + m'
+    product    d = d_x y + p_x d_y + m             d' = d_x' y + p_x' d_y + d_x y' + p_x d_y' + m'
+    integral                                       d' = d_u v' + p_u d_v' + m'                   (u dv)
+
+where y, y', v' are the true ones. What is known of the units of lower levels (bounds on |d| and |d'| at all s) goes
+into these equations as it is, so that a level is a system in the distances r_i of its own integrators alone, and
+
+    r_i' <= own_i r_i + sum over j != i of a_ij r_j + b_i.
+
+Signs are kept along units that act entry by entry, and on diagonals: `own_i` is the upper end of the slope, which is
+negative where a neuron forgets. In the sum, r_j is replaced by `room_j`; if the solutions of these scalar comparison
+equations stay below `room`, no component is the first to leave it: so all stay there, the true solution exists over
+the step, and what was assumed of y, y', v' holds. Then the units of the level have bounds, and the next level follows.
+In a network of l layers errors thus grow as a polynomial of degree l in the sums |W| of the weights, and not in steps.
+All bounds are in units of the last place of the polynomials, so that doubles have the room.
+Sources: Mueller's comparison theorem (1927); logarithmic norms, Dahlquist 1959, Lozinskii 1958; a block triangular
+system solved block by block, as quasimonotone comparison systems in Walter, "Ordinary Differential Equations" (1998).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import flint
+import numpy as np
 
-from ..exact import to_arb
-from ..precision import working_precision
 from ..wire import Integral, Linear, Product, Time, Wire
-from .balls import BallSeries, Group, Values
-from .defect import Misses
-from .growth import Row, add
-from .matrix import Ball
+from .balls import Group
+from .upward import Floats, Range, growth, up
+from .wide_series import Polynomials
 
-BITS = 64
-ROUNDS = 40
-NARROW, LEAST, MOST = 2.0**-10, 2.0**3, 2.0**24
-"""The tube is wider than what is known at its start by a factor from LEAST to MOST, the largest that keeps it NARROW:
-below that its width hardly matters, and it has to hold what many layers do to each other."""
+ROUNDS = 24
+SETTLED = 5
+LEAST, MOST = 2.0**-6, 0.75
+REFINEMENTS, ENOUGH = 3, 0.9
 
-
-def spread_in_layers(
-    series: BallSeries,
-    group: Group,
-    still: Values,
-    path: Values,
-    t: Ball,
-    h: Ball,
-    radii: dict[tuple[Wire, int], Ball],
-    missed: Misses,
-) -> dict[tuple[Wire, int], Ball] | None:
-    """Bounds on |y - centre| at the end of a step from those at its start; None if no tube holds."""
-    with working_precision(BITS):
-        h = h.abs_upper()
-        largest = flint.arb(0)
-        for r in [
-            *radii.values(),
-            *(r for pair in missed.values() for r in pair),
-            *(b.rad() for balls in still.values() for b in balls if b is not None),
-        ]:
-            largest = largest.max(r)
-        factor = MOST if largest * MOST < NARROW else max(LEAST, NARROW / float(largest))
-        outer = {key: (factor * (r + largest) + flint.arb(2) ** -4000).upper() for key, r in radii.items()}
-        tube = _Tube(series, group, still, path, t, outer, missed)
-        room = {key: (r + largest / MOST + flint.arb(2) ** -4000).upper() for key, r in radii.items()}
-        for _ in range(ROUNDS):
-            growth = tube.growth(room)
-            if growth is None:
-                return None
-            anywhere = {key: _highest(radii[key], *growth[key], h) for key in radii}
-            if any(not anywhere[key] < outer[key] for key in radii):
-                return None
-            if all(anywhere[key] < room[key] for key in radii):
-                return {key: _at_end(radii[key], *growth[key], h) for key in radii}
-            room = {key: (anywhere[key].max(room[key]) * (1 + flint.arb(2) ** -4)).upper() for key in radii}
-    return None
+Slopes = dict[Wire, Range]
+"""By integrator of the level, of the same size: how entry i depends on entry i of that integrator."""
 
 
-def _highest(r: Ball, own: Ball, push: Ball, h: Ball) -> Ball:
-    """Bound on the solution of r' = own r + push on [0, h]."""
-    growth = (own.max(flint.arb(0)) * h).exp()
-    return ((r + push * h) * growth).upper()
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """sum of slopes times the distances of integrators of the level, and at most `rest` besides."""
+
+    slopes: Slopes
+    rest: Floats
+
+    def size(self, room: dict[Wire, Floats]) -> Floats:
+        """Upper bounds, if the integrators' distances are at most `room`."""
+        found = self.rest
+        for w, slope in self.slopes.items():
+            found = found + up(slope.size() * room[w])
+        return up(found, 1 + len(self.slopes))
+
+    def times(self, factor: Range) -> Distance:
+        return Distance({w: x * factor for w, x in self.slopes.items()}, up(self.rest * factor.size()))
+
+    def __add__(self, other: Distance) -> Distance:
+        slopes = dict(self.slopes)
+        for w, x in other.slopes.items():
+            slopes[w] = slopes[w] + x if w in slopes else x
+        return Distance(slopes, up(self.rest + other.rest))
 
 
-def _at_end(r: Ball, own: Ball, push: Ball, h: Ball) -> Ball:
-    """Bound on the solution of r' = own r + push at h: r exp(own h) + push times the integral of exp(own s)."""
-    growth = (own * h).exp()
-    rise = h * growth.max(flint.arb(1))
-    if own < 0:
-        rise = rise.min((1 - growth) / -own)
-    return (r * growth + push * rise).upper()
+@dataclass(eq=False)
+class Cascade:
+    """One step; `value` and `rate` bound the distances of units so far, `after` those of integrators at its end.
+
+    Parameters
+    ----------
+    radii : bounds on the distances of the integrators' entries at the start, in units of the last place
+    shortest : the step ends between s = shortest and s = 1
+    """
+
+    polynomials: Polynomials
+    radii: dict[Wire, Floats]
+    shortest: float
+    value: dict[Wire, Floats] = field(default_factory=dict)
+    rate: dict[Wire, Floats] = field(default_factory=dict)
+    after: dict[Wire, Floats] = field(default_factory=dict)
+
+    def run(self) -> bool:
+        """Go through all levels; False where no bound is found."""
+        rules = self.polynomials.rules
+        with np.errstate(over="ignore", invalid="ignore"):
+            for w in rules.still:
+                self.value[w], self.rate[w] = self.polynomials.misses(w)
+            return all(self._level(level) for level in rules.levels)
+
+    def _level(self, level: Group) -> bool:
+        integrals: list[Wire] = [w for w in level if isinstance(w, Integral)]
+        room = {w: up(self.radii[w] + 1) for w in integrals}
+        before = 1.0
+        for number in range(ROUNDS):
+            tube = _Tube(self, level, room)
+            rise = tube.rise(tube.anywhere())
+            if rise < 0:
+                self._close(level, tube.anywhere())
+                return True
+            if not rise < np.inf or (number >= SETTLED and rise > max(0.5, 0.9 * before)):
+                return False
+            fall = min(rise / before, MOST) if rise < 1 else 0.0  # what is still to come falls off like this
+            before, ahead = rise, 1 + LEAST + 2 * rise * fall / (1 - fall)
+            settled = tube.settled()
+            if settled is None:
+                return False
+            room = {w: up(x * ahead) for w, x in settled.items()}
+        return False
+
+    def _close(self, level: Group, room: dict[Wire, Floats]) -> None:
+        """Write down what holds where the integrators' distances are known to be at most `room`."""
+        for _ in range(REFINEMENTS if room else 0):
+            before, room = room, _Tube(self, level, room).anywhere()
+            if all((room[w] > ENOUGH * before[w])[level[w]].all() for w in room):
+                break
+        tube = _Tube(self, level, room)
+        self.after |= tube.at_end(self.shortest)
+        self.value |= {w: tube.value[w].size(room) for w in level}
+        self.rate |= {w: tube.rate[w].size(room) for w in level}
 
 
 class _Tube:
-    """Values, rates and entrywise slopes over a box around the path; differences within it."""
+    """Distances of a level's units, where those of its integrators are at most `room`."""
 
-    def __init__(
-        self,
-        series: BallSeries,
-        group: Group,
-        still: Values,
-        path: Values,
-        t: Ball,
-        outer: dict[tuple[Wire, int], Ball],
-        missed: Misses,
-    ) -> None:
-        self.series, self.group, self.still, self.t, self.missed = series, group, still, t, missed
-        self.value: dict[Wire, list[Any]] = dict(still)
-        self.rate: dict[Wire, list[Any]] = {w: [b if b is None else flint.arb(0) for b in still[w]] for w in still}
-        self.slope: dict[Wire, list[Any]] = {w: [{} for _ in still[w]] for w in still}
-        self.rate_slope: dict[Wire, list[Any]] = {w: [{} for _ in still[w]] for w in still}
-        self.magnitudes = {w: [m.magnitude() for m, _ in series.matrices[w]] for w in group if isinstance(w, Linear)}
-        self.keys = list(outer)
-        self.column = {key: n for n, key in enumerate(self.keys)}
-        for w in group:
-            self.value[w] = self._with_misses(w, self._values(w, path, outer), 0)
-            self.slope[w] = self._slopes(w)
-        for w in group:
-            rates, self.rate_slope[w] = self._rates(w)
-            self.rate[w] = self._with_misses(w, rates, 1)
+    def __init__(self, cascade: Cascade, level: Group, room: dict[Wire, Floats]) -> None:
+        self.cascade, self.level, self.room = cascade, level, room
+        self.rules = cascade.polynomials.rules
+        self.value: dict[Wire, Distance] = {}
+        self.rate: dict[Wire, Distance] = {}
+        for w in level:
+            self.value[w] = self._value(w)
+        for w in level:
+            self.rate[w] = self._rate(w)
 
-    def growth(self, room: dict[tuple[Wire, int], Ball]) -> dict[tuple[Wire, int], tuple[Ball, Ball]] | None:
-        """For every integrator entry: upper bounds on its own slope, and on what all others push it by."""
-        value: dict[Wire, list[Any]] = {w: [None if b is None else b.rad() for b in self.still[w]] for w in self.still}
-        rate = {w: [None if b is None else flint.arb(0) for b in self.still[w]] for w in self.still}
-        for w in self.group:
-            value[w] = self._and_misses(w, self._differences(w, value, room), 0)
-        for w in self.group:
-            rate[w] = self._and_misses(w, self._rate_differences(w, value, rate, room), 1)
-        found = {}
-        for w, i in self.keys:
-            slopes: Row = dict(self.rate_slope[w][i])
-            push: Any = rate[w][i]
-            own: Any = slopes.pop(self.column[w, i], flint.arb(0))
-            for j, a in slopes.items():
-                push = push + abs(a) * room[self.keys[j]]
-            if not (own.is_finite() and push.is_finite()):
-                return None
-            found[w, i] = own.upper(), push.upper()
-        return found
+    def anywhere(self) -> dict[Wire, Floats]:
+        """Bounds on the integrators' distances all along the step."""
+        return self._bounds(lambda own: np.maximum(own, 0.0), self.room)
 
-    def _with_misses(self, w: Wire, found: list[Any], part: int) -> list[Any]:
-        """Balls of a unit that also contain its own polynomial, or its rate; an integrator's value is in its tube."""
-        if part == 0 and isinstance(w, Integral):
-            return found
-        return [b if b is None else b + flint.arb(0, self.missed[w, i][part]) for i, b in enumerate(found)]
+    def at_end(self, shortest: float) -> dict[Wire, Floats]:
+        """Bounds on them at the end."""
+        return self._bounds(lambda own: np.where(own < 0, own * shortest, own), self.room)
 
-    def _and_misses(self, w: Wire, found: list[Any], part: int) -> list[Any]:
-        if part == 0 and isinstance(w, Integral):
-            return found
-        return [d if d is None else (d + self.missed[w, i][part]).upper() for i, d in enumerate(found)]
+    def rise(self, found: dict[Wire, Floats]) -> float:
+        """By how much of itself the room is exceeded most; negative where it is kept, undefined where anything is."""
+        if not self.room:
+            return -1.0
+        return float(np.max(np.concatenate([(found[w] / self.room[w])[self.level[w]] for w in self.room]))) - 1
 
-    # A difference is at most sum |slope_j| room_j + what `_differences` gives: the part not followed by slopes.
+    def settled(self) -> dict[Wire, Floats] | None:
+        """Where the bounds seem to come to rest if slopes and all else stay what they are: a proposal, or None."""
+        room = self.room
+        for _ in range(ROUNDS):
+            found = self._bounds(lambda own: np.maximum(own, 0.0), room)
+            rests = all((found[w] <= room[w] * (1 + LEAST))[self.level[w]].all() for w in room)
+            room = {w: np.fmax(found[w], room[w]) for w in room}
+            if rests:
+                return room
+        return None
 
-    def _folded(self, differences: list[Any], slopes: list[Any], room: dict[tuple[Wire, int], Ball]) -> list[Any]:
-        """The whole differences of a unit's entries."""
-        out = []
-        for d, row in zip(differences, slopes, strict=True):
-            for j, a in row.items() if d is not None else ():
-                d = d + abs(a) * room[self.keys[j]]
-            out.append(d if d is None else d.upper())
-        return out
+    def _bounds(self, latest: Callable[[Floats], Floats], room: dict[Wire, Floats]) -> dict[Wire, Floats]:
+        """r exp(own s) + push times the integral of exp(own s), where own s is at most `latest` of own."""
+        if not room:
+            return {}
+        own = np.concatenate([self._own(w) for w in room])
+        push = np.concatenate([self._others(w).size(room) for w in room])
+        start = np.concatenate([self.cascade.radii[w] for w in room])
+        found = up(start * growth(latest(own))[0] + push * growth(own)[1], 3)
+        return dict(zip(room, np.split(found, np.cumsum([w.size for w in room])[:-1]), strict=True))
 
-    def _differences(self, w: Wire, value: dict[Wire, list[Any]], room: dict[tuple[Wire, int], Ball]) -> list[Any]:
-        if isinstance(w, Linear):
-            return self._combined(w, value, self.slope, room)
-        out: list[Any] = [None] * w.size
-        for i in self.group[w]:
-            total = flint.arb(0)
-            for x, j, y, k in self._factors(w, i) if isinstance(w, Product) else ():
-                total = total + abs(self.value[x][j]) * value[y][k] + abs(self.value[y][k]) * value[x][j]
-            out[i] = total.upper()
-        return out
+    def _own(self, w: Wire) -> Floats:
+        """Upper bounds on how an integrator's entries act on themselves."""
+        slope = self.rate[w].slopes.get(w)
+        return np.zeros(w.size) if slope is None else slope.highest()
 
-    def _rate_differences(
-        self, w: Wire, value: dict[Wire, list[Any]], rate: dict[Wire, list[Any]], room: dict[tuple[Wire, int], Ball]
-    ) -> list[Any]:
-        if isinstance(w, Linear):
-            return self._combined(w, rate, self.rate_slope, room)
-        out: list[Any] = [None] * w.size
-        for i in self.group[w]:
-            total = flint.arb(0)
-            for x, j, y, k in self._factors(w, i):
-                total = total + abs(self.value[x][j]) * rate[y][k] + abs(self.rate[y][k]) * value[x][j]
-                if isinstance(w, Product):
-                    total = total + abs(self.value[y][k]) * rate[x][j] + abs(self.rate[x][j]) * value[y][k]
-            out[i] = total.upper()
-        return out
+    def _others(self, w: Wire) -> Distance:
+        """What all else pushes an integrator by."""
+        return Distance({v: x for v, x in self.rate[w].slopes.items() if v is not w}, self.rate[w].rest)
 
-    def _combined(
-        self, w: Linear, parts: dict[Wire, list[Any]], slopes: dict[Wire, list[Any]], room: dict[tuple[Wire, int], Ball]
-    ) -> list[Any]:
-        entries = self.group[w]
-        total = [flint.arb(0)] * len(entries)
-        for matrix, (_, operand) in zip(self.magnitudes[w], self.series.matrices[w], strict=True):
-            x = parts[operand]
-            if matrix.kind > 1:
-                x = self._folded(x, slopes[operand], room)
-            total = [a + b for a, b in zip(total, matrix.apply(x, entries), strict=True)]
-        return _placed(w, entries, [a.upper() for a in total])
+    # -- units
 
-    def _values(self, w: Wire, path: Values, outer: dict[tuple[Wire, int], Ball]) -> list[Any]:
-        entries = self.group[w]
-        if isinstance(w, Time):
-            return [self.t]
+    def _of(self, w: Wire) -> tuple[Distance, Distance]:
+        """Distances of an operand, value and rate."""
+        if w in self.level:
+            return self.value[w], self.rate.get(w, Distance({}, np.full(w.size, np.nan)))
+        return Distance({}, self.cascade.value[w]), Distance({}, self.cascade.rate[w])
+
+    def _true(self, w: Wire, part: int) -> Range:
+        """What true values, or rates, lie in."""
+        distance = np.ldexp(self._of(w)[part].size(self.room), -self.cascade.polynomials.bits)
+        return self.cascade.polynomials.ranges(w)[part].widened(up(distance))
+
+    def _value(self, w: Wire) -> Distance:
         if isinstance(w, Integral):
-            return _placed(w, entries, [path[w][i] + flint.arb(0, outer[w, i]) for i in entries])
+            one = np.ones(w.size)
+            return Distance({w: Range(one, 0 * one)}, 0 * one)
+        missed = Distance({}, self.cascade.polynomials.misses(w)[0])
+        if isinstance(w, Time):
+            return missed
         if isinstance(w, Linear):
-            bias = [flint.arb(0) if w.bias is None else to_arb(w.bias[i]) for i in entries]
-            return _placed(w, entries, self._image(w, self.value, bias))
-        return _placed(
-            w,
-            entries,
-            [_dot(self.value[x][j] * self.value[y][k] for x, j, y, k in self._factors(w, i)) for i in entries],
-        )
+            return self._sum(w, 0) + missed
+        assert isinstance(w, Product)
+        left, right = self.rules.series.sides[w]
+        x, y = self._of(left)[0], self._of(right)[0]
+        if w.einsum is None:
+            own = self._fitted(x, w).times(self._true(right, 0))
+            return own + self._fitted(y, w).times(self.cascade.polynomials.ranges(left)[0]) + missed
+        terms = [(x, right, self._true(right, 0)), (y, left, self.cascade.polynomials.ranges(left)[0])]
+        return self._paired(w, [self._pairs(w, *term) for term in terms]) + missed
 
-    def _image(self, w: Linear, parts: dict[Wire, list[Any]], total: list[Ball]) -> list[Ball]:
-        for matrix, operand in self.series.matrices[w]:
-            total = [a + b for a, b in zip(total, matrix.apply(parts[operand], self.group[w]), strict=True)]
+    def _rate(self, w: Wire) -> Distance:
+        missed = Distance({}, self.cascade.polynomials.misses(w)[1])
+        if isinstance(w, Time):
+            return missed
+        if isinstance(w, Linear):
+            return self._sum(w, 1) + missed
+        left, right = self.rules.series.sides[w]
+        (x, dx), (y, dy) = self._of(left), self._of(right)
+        p, dp = self.cascade.polynomials.ranges(left)
+        terms = [(x, right, self._true(right, 1)), (dy, left, p)]
+        if isinstance(w, Product):
+            terms += [(dx, right, self._true(right, 0)), (y, left, dp)]
+        if isinstance(w, Product) and w.einsum is not None:
+            return self._paired(w, [self._pairs(w, *term) for term in terms]) + missed
+        total = missed
+        for distance, _, factor in terms:
+            total = total + self._fitted(distance, w).times(factor)
         return total
 
-    def _slopes(self, w: Wire) -> list[Any]:
-        out: list[Any] = [None] * w.size
-        for i in self.group[w]:
-            row: Row = {}
-            if isinstance(w, Integral):
-                row[self.column[w, i]] = flint.arb(1)
-            elif isinstance(w, Linear):
-                self._carry(row, w, i, self.slope)
-            elif isinstance(w, Product):
-                for x, j, y, k in self._factors(w, i):
-                    add(row, self.slope[x][j], self.value[y][k])
-                    add(row, self.slope[y][k], self.value[x][j])
-            out[i] = row
-        return out
+    def _sum(self, w: Linear, part: int) -> Distance:
+        total = Distance({}, np.zeros(w.size))
+        for effect in self.rules.sums[w].effects:
+            x = self._of(effect.operand)[part]
+            if effect.own is None:
+                total = total + Distance({}, effect.from_others(x.size(self.room)))
+            else:
+                others = effect.from_others(x.size(self.room))
+                total = total + x.times(effect.own) + Distance({}, others + np.zeros(w.size))
+        return total
 
-    def _rates(self, w: Wire) -> tuple[list[Any], list[Any]]:
-        entries = self.group[w]
-        if isinstance(w, Time):
-            return [flint.arb(1)], [{}]
-        if isinstance(w, Linear):
-            rates = self._image(w, self.rate, [flint.arb(0)] * len(entries))
-            rows: list[Any] = [{} for _ in entries]
-            for i, row in zip(entries, rows, strict=True):
-                self._carry(row, w, i, self.rate_slope)
-            return _placed(w, entries, rates), _placed(w, entries, rows)
-        rates, rows = [], [{} for _ in entries]
-        for i, row in zip(entries, rows, strict=True):
-            total = flint.arb(0)
-            for x, j, y, k in self._factors(w, i):
-                total = total + self.value[x][j] * self.rate[y][k]
-                add(row, self.slope[x][j], self.rate[y][k])
-                add(row, self.rate_slope[y][k], self.value[x][j])
-                if isinstance(w, Product):
-                    total = total + self.rate[x][j] * self.value[y][k]
-                    add(row, self.rate_slope[x][j], self.value[y][k])
-                    add(row, self.slope[y][k], self.rate[x][j])
-            rates.append(total)
-        return _placed(w, entries, rates), _placed(w, entries, rows)
+    def _fitted(self, x: Distance, w: Wire) -> Distance:
+        """A distance as a term of a unit's, entry by entry: slopes only on integrators of the same size."""
+        if all(v.size == w.size for v in x.slopes):
+            return x
+        return Distance({}, x.size(self.room))
 
-    def _carry(self, row: Row, w: Linear, i: int, slopes: dict[Wire, list[Any]]) -> None:
-        """Slopes through multiples of the identity and diagonals; the other matrices take differences."""
-        for matrix, operand in self.series.matrices[w]:
-            if matrix.kind < 2:
-                add(row, slopes[operand][i], matrix.multiple(i))
+    def _pairs(self, w: Product, x: Distance, other: Wire, factor: Range) -> Floats:
+        """Per pair of entries that a unit multiplies: one's distance times the other's size."""
+        _, left, right = self.rules.indices[w]
+        mine, its = (left, right) if other is self.rules.series.sides[w][1] else (right, left)
+        return up(x.size(self.room)[mine] * factor.size()[its])
 
-    def _factors(self, w: Any, i: int) -> list[tuple[Wire, int, Wire, int]]:
-        if isinstance(w, Time):
-            return []
-        left, right = self.series.sides[w]
-        if isinstance(w, Integral) or w.einsum is None:
-            return [(left, i if left.size > 1 else 0, right, i if right.size > 1 else 0)]
-        return [(left, j, right, k) for o, j, k in self.series.pairs[w] if o == i]
-
-
-def _placed(w: Wire, entries: list[int], found: list[Any]) -> list[Any]:
-    out: list[Any] = [None] * w.size
-    for i, x in zip(entries, found, strict=True):
-        out[i] = x
-    return out
-
-
-def _dot(terms: Any) -> Ball:
-    return sum(terms, flint.arb(0))
+    def _paired(self, w: Product, terms: list[Floats]) -> Distance:
+        out = self.rules.indices[w][0]
+        total = np.bincount(out, sum(terms), w.size)
+        return Distance({}, up(total, len(terms) * out.size))

@@ -126,8 +126,8 @@ def in_halves(low: int, high: int, base: int) -> Iterator[tuple[int, int, int]]:
     yield from in_halves(middle, high, base)
 
 
-def run_online(order: int, base: int, convolutions: list[Convolution], step: Callable[[int], None]) -> None:
-    """Call `step(k)` for k = 0 .. order, and keep the convolutions up to date."""
+def run_online(order: int, base: int, convolutions: list[Convolution], step: Callable[[int], Any]) -> None:
+    """Call `step(k)` for k = 0 .. order, or until it says so, and keep the convolutions up to date."""
     assert (order + 1).bit_length() <= MOST_LEVELS
     for low, middle, high in in_halves(0, order + 1, base):
         if high:
@@ -137,7 +137,8 @@ def run_online(order: int, base: int, convolutions: list[Convolution], step: Cal
         for convolution in convolutions:
             convolution.start(low, middle)
         for k in range(low, middle):
-            step(k)
+            if step(k):
+                return
 
 
 def _convolve(a: Integers, b: Integers, k: int) -> Any:

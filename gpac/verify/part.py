@@ -2,7 +2,7 @@
 
 A centre without width is followed by Taylor polynomials; how far any other solution in question can be from it
 is carried beside it in low precision: `spread`, with the first-order dependence on the inputs (`affine`), and
-`cascade` for parts with very many states.
+`wide` for parts with very many states.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from ..wire import Integral, Wire, describe
 from .affine import Rows, Symbols, whole
 from .balls import BallSeries, Group, Values, evaluate, still_entries
 from .basis import Basis
-from .cascade import spread_in_layers
-from .defect import Misses, misses
 from .distances import MOST_FRAMED, Distances, reframed, size_of, start
 from .fixed import expand_fixed
 from .invariants import Watch
@@ -37,6 +35,7 @@ from .slopes import Key, Step
 from .spread import spread
 from .stretch import Stretch
 from .tail import tail
+from .wide import Wide
 
 MOST_IN_MATRIX = 256
 """States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""
@@ -94,15 +93,21 @@ class Part:
         self.framed = False
         self.steps = 0
         self.poles: Poles | None = None
-        self.pace = Pace(None if self.basis.count else limits.goal)
+        self.wide = None if self.in_matrix else Wide(series, group, self.still, order)
+        self.lost = self.wide.guess() if self.wide else 0.0  # in levels bits are lost early: no pace to go by
+        self.pace = Pace(None if self.basis.count or self.lost else limits.goal)
         self.failed = "the Taylor remainder could not be bounded"
 
     def go(self, state: Values, near: Values, rows: Rows, end: Any) -> Stuck | Ends | None:
         """Advance the part's entries from 0 to `end`; None when it got there."""
         if self.limits.most_states is not None and len(self.keys) > self.limits.most_states:
             return self._stuck(f"a part has {len(self.keys)} states, more than wanted", Fraction(0), wide=False)
-        if self.in_matrix:
+        if self.wide is None:
             self._begin(state)
+        elif self.limits.goal is not None:
+            missing = self.limits.goal + self.lost - flint.ctx.prec
+            if missing > 0:
+                return self._stuck("its levels lose more bits", Fraction(0), wide=True, missing=missing)
         outcome = self._go(near, end)
         if outcome is None:
             self._finish(state, near, rows)
@@ -142,7 +147,8 @@ class Part:
                 found = self._pole(state, t, last)
                 if found:
                     return found
-            moved = self._step(state, t, to_arb(end) - to_arb(t))
+            wide = self.wide
+            moved = self._wide_step(wide, state, t, end) if wide else self._step(state, t, to_arb(end) - to_arb(t))
             if moved is None:
                 reason = f"no step could be proven, however short: {self.failed}"
                 return found or self._stuck(reason + self._blame(state), t, wide=True)
@@ -186,8 +192,6 @@ class Part:
         start: Values = {w: [None] * w.size for w in self.integrals}
         for w, i in self.keys:
             start[w][i] = state[w][i].mid()
-        if not self.in_matrix:
-            return self._wide_step(start, state, t, left)
         c, errors, unit = self._expand(start, t, left)
         h = self._length(c, self.order) * unit
         if errors is not None:
@@ -212,37 +216,16 @@ class Part:
             step = to_arb(h)
         return None
 
-    def _wide_step(self, start: Values, state: Values, t: Fraction, left: Ball) -> Any:
-        """A step of a part with very many states: polynomials, by how much they miss, and what that grows to."""
-        radii: Values = {}
-        c = self.series.expand(start, to_arb(t), self.order, self.group, self.centre, radii)
-        h = self._length(c, self.order)
-        step, moved = (to_arb(h), h) if left.lower() > to_arb(h) else (left, END)
-        for _ in range(40):
-            if not h > 0:
-                return None
-            missed = misses(self.series, c, radii, step, self.order, self.group)
-            local: Values = {w: [None] * w.size for w in self.integrals}
-            for w, i in self.keys:
-                local[w][i] = missed[w, i][1] * step
-            excess = self._excess(local, state)
-            width = self._width_in_layers(c, missed, state, t, step) if excess <= 0 else None
-            if width is not None:
-                for w, i in self.keys:
-                    state[w][i] = evaluate(c[w][i], step) + flint.arb(0, width[w, i])
-                return moved
-            moved = h = self._shorter(step, excess)
-            step = to_arb(h)
-        return None
-
-    def _width_in_layers(self, c: Values, missed: Misses, state: Values, t: Fraction, step: Ball) -> Any:
-        with working_precision(64):
-            whole = flint.arb(0).union(step)
-            path: Values = {w: [None] * w.size for w in self.integrals}
-            for w, i in self.keys:
-                path[w][i] = evaluate(c[w][i], whole)
-            radii = {(w, i): state[w][i].rad() for w, i in self.keys}
-            return spread_in_layers(self.series, self.group, self.still, path, to_arb(t) + whole, step, radii, missed)
+    def _wide_step(self, wide: Wide, state: Values, t: Fraction, end: Any) -> Any:
+        """The same for a part with very many states."""
+        found = wide.step(state, t, end)
+        if found is None:
+            self.failed = wide.failed
+            return None
+        new, moved = found
+        for w, i in self.keys:
+            state[w][i] = new[w][i]
+        return END if moved is None else moved
 
     def _shorter(self, step: Ball, excess: float) -> Fraction:
         """Half of a step, or as much of it as makes a tail smaller by `excess` bits."""

@@ -25,6 +25,7 @@ import numpy as np
 import sympy
 
 import gpac
+from compile import enclose_forward, homotopy, load, sequential
 from gpac.verify import Answer, Proof
 
 from . import certified, network_boxes
@@ -46,7 +47,7 @@ ROTATION = gpac.PIVP({X: -Y, Y: X}, {X: 1, Y: 0})
 ROUNDS = 3
 LONG = 20.0
 """Seconds after which a row is not repeated."""
-LIMIT = 120.0
+LIMIT, LIMIT_OF_NETWORKS = 120.0, 600.0
 """Seconds after which a peer, or a proof, is given up."""
 
 
@@ -72,6 +73,16 @@ class Box:
     centre: tuple[float, ...]
     radius: float
     quoted: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A trained network on one image, by schemes to numbers of digits; the file is not part of the project."""
+
+    title: str
+    network: str
+    images: str
+    rows: tuple[tuple[str, int], ...]
 
 
 POINTS = {
@@ -137,7 +148,15 @@ BOXES = {
     ),
 }
 NETWORK_BOXES = "P8"
-JOBS = (*POINTS, *BOXES, NETWORK_BOXES, certified.NAME)
+IMAGES = {
+    "P9": Image(
+        "trained sigmoid network 784-6x200-10 on one image, all outputs",
+        "mnist_sigmoid_6x200.onnx",
+        "mnist_20_images.npz",
+        (("sequential", 30), ("sequential", 100), ("homotopy", 15)),
+    )
+}
+JOBS = (*POINTS, *BOXES, NETWORK_BOXES, *IMAGES, certified.NAME)
 """Names of the jobs, in their order."""
 
 
@@ -145,7 +164,7 @@ def table(name: str, more: bool, peers: Path | None, say: Callable[[str], None])
     """One job's section as Markdown; `more` asks for the rows that take minutes too."""
     if name == certified.NAME:
         return certified.table(say)
-    job: Points | Box | None = POINTS.get(name) or BOXES.get(name)
+    job: Points | Box | Image | None = (POINTS | BOXES | IMAGES).get(name)
     title = "networks of Verisig, boxes around an input; widths over the true width" if job is None else job.title
     lines = [
         f"## {name}: {title}",
@@ -153,7 +172,12 @@ def table(name: str, more: bool, peers: Path | None, say: Callable[[str], None])
         f"{machine()}; gpac {gpac.__version__}; seconds of process time, one core.",
         "",
     ]
-    rows = _networks() if job is None else _boxes(job) if isinstance(job, Box) else _points(name, job, more, peers)
+    if isinstance(job, Points):
+        rows = _points(name, job, more, peers)
+    elif isinstance(job, Image):
+        rows = _images(job, NETWORKS)
+    else:
+        rows = _networks() if job is None else _boxes(job)
     for row in rows:
         say(f"{name}: {row}")
         lines.append(row)
@@ -201,6 +225,26 @@ def _boxes(job: Box) -> Iterator[str]:
 def _networks() -> Iterator[str]:
     yield from (_line(network_boxes.COLUMNS), _line(["---"] * len(network_boxes.COLUMNS)))
     yield from map(_line, network_boxes.rows(NETWORKS))
+
+
+def _images(job: Image, folder: Path) -> Iterator[str]:
+    columns = ["scheme", "digits", "proven s", "bits", "steps", "order", "largest radius", "network in balls inside"]
+    yield from (_line(columns), _line(["---"] * len(columns)))
+    if not (folder / job.network).exists() or not (folder / job.images).exists():
+        yield _line([f"needs {job.network} and {job.images} in {folder}", *[""] * (len(columns) - 1)])
+        return
+    network = load(folder / job.network)
+    with np.load(folder / job.images) as stored:
+        x = np.asarray(stored["images"], dtype=float).reshape(-1, network.size)[0]
+    for scheme, digits in job.rows:
+        program = homotopy(network) if scheme == "homotopy" else sequential(network)
+        seconds, proof = _fastest(
+            lambda d=digits, p=program: gpac.prove(p, inputs=x, digits=d, seconds=LIMIT_OF_NETWORKS)
+        )
+        cells = [scheme, f"{digits}", f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", f"{proof.order}"]
+        right = enclose_forward(network, x, digits=digits + 45).mid
+        inside = proof.answer is Answer.PROVEN and proof.contains(right)
+        yield _line([*cells, _radius(proof), "yes" if inside else "no"])
 
 
 def _sampled(job: Box, system: Any) -> list[float]:

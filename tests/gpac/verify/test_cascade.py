@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 import sympy
+from networks import MOVES, Pair, grow, mlp
 
 from compile import Network, Sigmoid, Tanh, dense, enclose_forward, homotopy
+from compile.build import as_network
+from compile.value import network_input
 from gpac import PIVP, Circuit, bilinear, inputs, integral, linear, product, prove, reference, wire
 from gpac.verify import Answer, part
 
@@ -114,6 +117,55 @@ def test_a_part_of_more_states_than_a_matrix_serves(monkeypatch):
     proof = prove(homotopy(network), inputs=[0.5, -1.0, 2.0], digits=12)
     assert proof.digits >= 12 and proof.contains(enclose_forward(network, [0.5, -1.0, 2.0], digits=40).mid)
     assert proof.bits < 12 * 3.33 + 32 + 80
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_of_any_shape_contain_what_they_are_in_balls(seed):
+    """Skips, products, softmax, norms and all activations: the homotopy in levels, and the network directly."""
+    rng = np.random.default_rng(seed)
+    x = network_input((3,))
+    pairs = [Pair(x, lambda v: v)]
+    for move in rng.choice(MOVES, 6):
+        pairs.append(grow(pairs, move, rng))
+    network, point = as_network(pairs[-1].value, "grown"), rng.normal(size=3)
+    proof = prove(homotopy(network), inputs=point, digits=15)
+    assert proof.digits >= 15 and proof.contains(enclose_forward(network, point, digits=60).mid)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_of_points_of_a_box_lie_in_the_box_of_outputs(seed):
+    rng = np.random.default_rng(seed)
+    network, centre, radius = mlp(3, 5, 4, 2, seed=seed), rng.normal(size=3), 1e-6
+    proof = prove(homotopy(network), inputs=[flint.arb(c, radius) for c in centre], digits=3)
+    assert proof.answer is Answer.PROVEN, str(proof)
+    for corner in itertools.product((-0.999, 0.999), repeat=3):
+        point = centre + radius * np.array(corner)
+        truth = enclose_forward(network, point, digits=40).mid
+        assert all(abs(v - m) <= r for v, m, r in zip(truth, proof.mid, proof.rad, strict=True))
+    assert max(proof.rad) < 1e-3
+
+
+def test_a_gap_in_the_series_does_not_stop_a_proof():
+    proof = prove(PIVP({Y: 1, Z: 30 * Y**29}, {Y: 0, Z: 0}), 2, digits=20)
+    assert proof.digits >= 20 and proof.contains([2, 2**30])
+
+
+def test_an_end_that_is_no_rational_number_is_reached():
+    proof = prove(PIVP({Y: Z, Z: -Y}, {Y: 0, Z: 1}), sympy.pi / 3, digits=25)
+    assert proof.digits >= 25 and proof.contains([sympy.sqrt(3) / 2, sympy.Rational(1, 2)])
+
+
+def test_heat_on_a_ring_of_more_states_than_a_matrix_serves(monkeypatch):
+    """All states act on each other: y = 2 + (-1)**i falls to 2 like exp(-100 t)."""
+    monkeypatch.undo()
+    n = 300
+    ring = scipy.sparse.diags([1.0, 1.0, -2.0, 1.0, 1.0], [1 - n, -1, 0, 1, n - 1], shape=(n, n)).tocsr() * 25.0
+    y = wire("y", n)
+    y.define(integral(linear([(ring, y)]), None, [3 - 2 * (i % 2) for i in range(n)], name="y"))
+    proof = prove(Circuit({"y": linear([(np.eye(2, n), y)])}), Fraction(1, 16), digits=12)
+    with mpmath.workdps(40):
+        rest = mpmath.exp(-mpmath.mpf(100) / 16)
+        assert proof.digits >= 12 and proof.contains([2 + rest, 2 - rest])
 
 
 def test_a_box_that_reaches_a_pole_is_not_proven():
