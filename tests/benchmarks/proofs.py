@@ -1,4 +1,4 @@
-"""Proven digits and boxes: jobs J4 and P1 to P8, ours beside unproven peers that are installed and figures of others.
+"""Proven digits and boxes: jobs J4 and P1 to P9, ours beside unproven peers that are installed and figures of others.
 
 The quoted figures were measured once with CAPD 6.1.0 (double intervals, and its MPFR version) and kv 0.4.61, compiled
 C++, on an AMD EPYC of family 25, one core; neither comes from a package index, so they are not run here. Their inputs
