@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose
 
 import gpac
 from compile import Network, Sigmoid, Tanh, dense, save
-from gpac.solver.recurrences import recurrences
+from gpac.solver.lowering import recurrences
 
 
 @pytest.fixture

@@ -145,11 +145,11 @@ def _with_rising_precision(
     far: Any,
 ) -> Proof:
     """Run at more and more bits until the balls are narrow enough, or more bits make them no narrower."""
-    radii = [log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if is_box(v)]
-    boxes, widest = bool(radii), max(radii, default=0.0)
+    widest = _widest_box(given)
+    boxes = widest is not None
     goal = digits * LOG2_10
     bits = ceil(goal) + 32 + 2 * (_phase_count(system) - 1)
-    if boxes and -widest < goal + 16:  # rounding is to be far below the width of the boxes
+    if widest is not None and -widest < goal + 16:  # rounding is to be far below the width of the boxes
         bits = max(bits, ceil(-widest) + 32) + 16
     missing, reached = float("inf"), 0.0
     ends: tuple[Ends, int] | None = None
@@ -169,7 +169,7 @@ def _with_rising_precision(
             balls = _widened(hulls_of(outcome), far, bits)
             before, missing = missing, _missing_bits(balls, goal)
             if missing <= 0 or (boxes and (before - missing < 0.05 or mostly_symbols(outcome))):
-                if boxes and bits + widest > 16:  # else rounding is what makes the balls wide
+                if widest is not None and bits + widest > 16:  # else rounding is what makes the balls wide
                     balls = _widened(by_faces(system, end, given, limits, bits, outcome), far, bits)
                 figures = (reached, bits, outcome.steps, outcome.order)
                 return Proof(Answer.PROVEN, balls, _names(system), "", None, *figures)
@@ -184,6 +184,12 @@ def _with_rising_precision(
         return _ends(*ends, digits, end)
     reason = f"More than {max_bits} bits would be needed; the last try got to t = {reached:.6g}."
     return Proof(Answer.UNKNOWN, reason=reason, reached=reached, bits=bits)
+
+
+def _widest_box(given: dict) -> float | None:
+    """Radius of the widest box among the inputs as a power of two; None where all are numbers."""
+    radii = [log2_ball(v.rad()) or 0.0 for entries in given.values() for v in entries if is_box(v)]
+    return max(radii, default=None)
 
 
 def _end_time(system: Circuit | Schedule, t: Any, given: dict, digits: int) -> Any:

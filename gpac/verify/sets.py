@@ -53,6 +53,7 @@ def _entry(name: str, value: Any) -> Any:
 
 
 def is_box(value: Any) -> bool:
+    """Whether an input is a ball with a width."""
     return type(value).__name__ == "arb" and not value.is_exact()
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 import gpac
 from compile import homotopy, load
-from gpac.solver.recurrences import recurrences
+from gpac.solver.lowering import recurrences
 from gpac.solver.solution import host
 
 from . import jobs, ours

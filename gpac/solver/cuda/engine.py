@@ -10,7 +10,8 @@ import numpy as np
 from ...circuit import Circuit
 from ...pair import Pair, each_part, leading
 from ..lanes.engine import lane_order
-from ..recurrences import Recurrences, Sum, recurrences
+from ..lowering import recurrences
+from ..recurrences import Recurrences, Sum
 from ..results import MAX_STEPS, STOPPED, UNDERFLOW
 from ..results import REACHED as END
 from ..series import Series

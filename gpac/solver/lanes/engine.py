@@ -13,7 +13,8 @@ import numpy as np
 
 from ...circuit import Circuit
 from ...pair import Pair, each_part
-from ..recurrences import Recurrences, recurrences
+from ..lowering import recurrences
+from ..recurrences import Recurrences
 from ..results import MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
 from ..series import Series

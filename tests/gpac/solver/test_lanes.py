@@ -21,7 +21,8 @@ from gpac import functions as fn
 from gpac.solver import choice, threads
 from gpac.solver.lanes import engine, machine, series, stepper
 from gpac.solver.lanes.memory import Shape, Steps
-from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times, recurrences
+from gpac.solver.lowering import recurrences
+from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times
 from gpac.wire import Start, integral, linear
 
 x, y = sympy.symbols("x y")
