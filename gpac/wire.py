@@ -408,6 +408,12 @@ def _matrix(value: Any) -> Matrix:
             raise NumberError("expected finite numbers, got a sparse matrix with NaN or inf in it")
         if (matrix.data != value.tocsr().data).any() or value.dtype.itemsize > 8:
             raise NumberError(f"expected a sparse matrix of doubles, got {value.dtype} entries that are not")
+        if not matrix.has_canonical_format:  # out of order, or places that have several numbers, to be added exactly
+            matrix = matrix.sorted_indices()
+            if not matrix.has_canonical_format:
+                raise NumberError(
+                    "expected a sparse matrix with one number in a place, call its sum_duplicates() first"
+                )
         return matrix
     array = exact_array(value)
     if array.ndim > 2:

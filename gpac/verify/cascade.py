@@ -1,7 +1,7 @@
 """How far solutions can be from a step's polynomials in a part with very many states: level by level, as vectors.
 
 Write d_w = w - p_w for the distance of a unit from its polynomial, all along the step, 0 <= s <= 1, with rates d_w'.
-The polynomials miss what they make of each other by m_w, in rate by m_w' (`polynomials`). Then exactly
+The polynomials miss what they make of each other by m_w, in rate by m_w' (`wide_series`). Then exactly
 
     sum        d = M d_x + m                       d' = M d_x' + m'
     product    d = d_x y + p_x d_y + m             d' = d_x' y + p_x' d_y + d_x y' + p_x d_y' + m'
@@ -209,7 +209,7 @@ class _Tube:
         if w.einsum is None:
             own = self._fitted(x, w).times(self._true(right, 0))
             return own + self._fitted(y, w).times(self.cascade.polynomials.ranges(left)[0]) + missed
-        terms = [(x, right, self._true(right, 0)), (y, left, self.cascade.polynomials.ranges(left)[0])]
+        terms = [(x, True, self._true(right, 0)), (y, False, self.cascade.polynomials.ranges(left)[0])]
         return self._paired(w, [self._pairs(w, *term) for term in terms]) + missed
 
     def _rate(self, w: Wire) -> Distance:
@@ -221,9 +221,9 @@ class _Tube:
         left, right = self.rules.series.sides[w]
         (x, dx), (y, dy) = self._of(left), self._of(right)
         p, dp = self.cascade.polynomials.ranges(left)
-        terms = [(x, right, self._true(right, 1)), (dy, left, p)]
+        terms = [(x, True, self._true(right, 1)), (dy, False, p)]
         if isinstance(w, Product):
-            terms += [(dx, right, self._true(right, 0)), (y, left, dp)]
+            terms += [(dx, True, self._true(right, 0)), (y, False, dp)]
         if isinstance(w, Product) and w.einsum is not None:
             return self._paired(w, [self._pairs(w, *term) for term in terms]) + missed
         total = missed
@@ -248,10 +248,10 @@ class _Tube:
             return x
         return Distance({}, x.size(self.room))
 
-    def _pairs(self, w: Product, x: Distance, other: Wire, factor: Range) -> Floats:
-        """Per pair of entries that a unit multiplies: one's distance times the other's size."""
+    def _pairs(self, w: Product, x: Distance, of_left: bool, factor: Range) -> Floats:
+        """Per pair of entries that a unit multiplies: the distance of one side's times the size of the other's."""
         _, left, right = self.rules.indices[w]
-        mine, its = (left, right) if other is self.rules.series.sides[w][1] else (right, left)
+        mine, its = (left, right) if of_left else (right, left)
         return up(x.size(self.room)[mine] * factor.size()[its])
 
     def _paired(self, w: Product, terms: list[Floats]) -> Distance:

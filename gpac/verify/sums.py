@@ -15,6 +15,7 @@ import flint
 import numpy as np
 
 from ..exact import to_arb, to_exact
+from ..precision import working_precision
 from ..wire import Linear, Wire
 from .balls import BallSeries
 from .matrix import Ball
@@ -148,10 +149,6 @@ class Effect:
         """What other entries' errors make at most."""
         return 0.0 if self.others is None else up(self.others @ errors, errors.size)
 
-    def from_own(self, errors: Floats) -> Floats:
-        """What an entry's own error makes at most; nothing where the matrix is not square."""
-        return 0.0 if self.own is None else up(self.own.size() * errors)
-
 
 def _parted(array: Floats) -> tuple[Floats, Floats]:
     """The diagonal of a square matrix, and magnitudes of all else."""
@@ -181,7 +178,8 @@ def _doubles(array: Any) -> Floats:
     """Doubles within 2**-50 of the numbers, relative; not finite where a number is too large."""
     if array.dtype == np.float64:
         return array
-    flat = [float(to_arb(x).mid()) for x in array.ravel()]
+    with working_precision(64):
+        flat = [float(to_arb(x).mid()) for x in array.ravel()]
     return np.array(flat).reshape(array.shape)
 
 

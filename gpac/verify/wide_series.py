@@ -96,6 +96,7 @@ class Polynomials:
         }
         gap, order = max(4, self.rules.order // 8), self.rules.order
         zeros = 0
+        driven = self._orders_below(level)
 
         def step(k: int) -> bool:
             nonlocal zeros
@@ -107,10 +108,15 @@ class Polynomials:
                         self._rates[w][i].append(x * k)
                     if x:
                         zeros = 0
-            return zeros >= gap and not self.all
+            return zeros >= gap and not self.all and k + 1 >= driven
 
         blocked = [] if self.rules.short else [x for entries in products.values() for sums in entries for x in sums]
         run_online(order, order + 1 if self.rules.short else BASE, blocked, step)
+
+    def _orders_below(self, level: Group) -> int:
+        """Orders that sums of a level read from lower ones; their misses, unlike those of products, count none left out."""
+        read = {x.operand for w in level if isinstance(w, Linear) for x in self.rules.sums[w].terms} - set(level)
+        return max((len(x) for w in read for x in self.c[w] if x), default=0)
 
     def _rates_of(self, w: Wire) -> None:
         """k times the coefficients, of a unit that something is integrated over."""

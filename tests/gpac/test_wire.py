@@ -212,3 +212,14 @@ def test_functions_of_inputs_have_signs_too():
     p = inputs("p", signs="+")
     found = {f.__name__: f(p).signs for f in (fn.exp, fn.sqrt, fn.reciprocal, fn.sigmoid)}
     assert found == dict.fromkeys(("exp", "sqrt", "reciprocal", "sigmoid"), "+")
+
+
+def test_a_sparse_matrix_has_one_number_in_a_place():
+    x = inputs("x", 2)
+    twice = scipy.sparse.csr_matrix(
+        (np.array([1e16, 1.0, -1e16]), np.array([0, 0, 0]), np.array([0, 3, 3])), shape=(2, 2)
+    )
+    with pytest.raises(NumberError, match="one number in a place"):
+        linear([(twice, x)])
+    turned = scipy.sparse.csr_matrix((np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 2, 2])), shape=(2, 2))
+    assert (linear([(turned, x)]).terms[0][0].toarray() == [[2, 1], [0, 0]]).all()

@@ -11,11 +11,13 @@ import scipy.sparse
 import sympy
 from networks import MOVES, Pair, grow, mlp
 
+import gpac
 from compile import Network, Sigmoid, Tanh, dense, enclose_forward, homotopy
 from compile.build import as_network
 from compile.value import network_input
 from gpac import PIVP, Circuit, bilinear, inputs, integral, linear, product, prove, reference, wire
-from gpac.verify import Answer, part
+from gpac.precision import working_precision
+from gpac.verify import Answer, part, sums
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -171,3 +173,43 @@ def test_heat_on_a_ring_of_more_states_than_a_matrix_serves(monkeypatch):
 def test_a_box_that_reaches_a_pole_is_not_proven():
     proof = prove(PIVP({Y: Y**2}, {Y: 1}), 1, initial=[flint.arb(1, 0.5)], digits=1, max_bits=200, seconds=5)
     assert proof.answer not in (Answer.PROVEN, Answer.ENDS)
+
+
+def test_a_sum_driven_from_below_goes_on_after_orders_that_are_all_zero():
+    """z' = -z + t^6 in a ring of states at rest, t^6 beside (1 + t)^6 in one wire: z has no order from 1 to 6."""
+    n, t = 12, gpac.time()
+    b = linear([([[1.0], [1.0]], t)], [0, 1])
+    b2 = b * b
+    ring = scipy.sparse.diags([1.0, 1.0, -3.0, 1.0, 1.0], [1 - n, -1, 0, 1, n - 1], shape=(n, n)).tocsr()
+    z = wire("z", n)
+    z.define(integral(linear([(ring, z), (np.tile([[1.0, 0.0]], (n, 1)), b2 * b2 * b2)]), None, np.zeros(n), name="z"))
+    proof = prove(Circuit({"z": linear([(np.eye(1, n), z)])}), 1, digits=20)
+    with mpmath.workdps(60):
+        truth = mpmath.quad(lambda s: mpmath.exp(s - 1) * s**6, [0, 1])
+        assert abs(proof.mid[0] - truth) <= proof.rad[0] < mpmath.mpf(10) ** -20
+
+
+@pytest.mark.parametrize("subscripts", ["i,j->ij", "i,j->ji"])
+def test_both_sides_of_a_wire_times_itself_count(subscripts):
+    """z' = y y with y = x + (1 - x) exp(-t), one x in a box: the images of its ends are nearly the ends of the balls."""
+    x, y = inputs("x", 2), wire("y", 2)
+    y.define(integral(linear([(-1, y), (1, x)]), None, [1, 1], name="y"))
+    z = integral(bilinear(subscripts, y, y, (2,), (2,)), None, np.zeros(4), name="z")
+    proof = prove(Circuit({"z": z}), 1, [2, flint.arb(3, 0.01)], digits=6)
+    with mpmath.workdps(40):
+        for b in (mpmath.mpf("2.9901"), mpmath.mpf("3.0099")):
+            e, f = 1 - mpmath.exp(-1), (1 - mpmath.exp(-2)) / 2
+            own = {v: v * v + 2 * v * (1 - v) * e + (1 - v) ** 2 * f for v in (2, b)}
+            mixed = 2 * b + (2 * (1 - b) - b) * e - (1 - b) * f
+            truth = [own[2], mixed, mixed, own[b]]
+            assert all(
+                abs(m - v) <= r + mpmath.mpf(10) ** -30 for m, v, r in zip(proof.mid, truth, proof.rad, strict=True)
+            )
+
+
+@pytest.mark.parametrize("bits", [36, 53, 200])
+def test_matrices_in_doubles_are_near_whatever_the_working_precision(bits):
+    numbers = np.array([Fraction(1, 3), Fraction(-5, 7), sympy.pi], dtype=object)
+    with working_precision(bits):
+        found = sums._doubles(numbers)
+    assert np.allclose(found, [1 / 3, -5 / 7, np.pi], rtol=2.0**-50, atol=0)
