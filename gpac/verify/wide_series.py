@@ -114,7 +114,7 @@ class Polynomials:
         run_online(order, order + 1 if self.rules.short else BASE, blocked, step)
 
     def _orders_below(self, level: Group) -> int:
-        """Orders that sums of a level read from lower ones; their misses, unlike those of products, count none left out."""
+        """Orders that sums of a level read from lower ones; misses of sums count none that is left out."""
         read = {x.operand for w in level if isinstance(w, Linear) for x in self.rules.sums[w].terms} - set(level)
         return max((len(x) for w in read for x in self.c[w] if x), default=0)
 

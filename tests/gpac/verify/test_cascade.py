@@ -191,7 +191,7 @@ def test_a_sum_driven_from_below_goes_on_after_orders_that_are_all_zero():
 
 @pytest.mark.parametrize("subscripts", ["i,j->ij", "i,j->ji"])
 def test_both_sides_of_a_wire_times_itself_count(subscripts):
-    """z' = y y with y = x + (1 - x) exp(-t), one x in a box: the images of its ends are nearly the ends of the balls."""
+    """z' = y y with y = x + (1 - x) exp(-t), one x in a box: the images of the box's ends are inside."""
     x, y = inputs("x", 2), wire("y", 2)
     y.define(integral(linear([(-1, y), (1, x)]), None, [1, 1], name="y"))
     z = integral(bilinear(subscripts, y, y, (2,), (2,)), None, np.zeros(4), name="z")
