@@ -216,9 +216,7 @@ def test_functions_of_inputs_have_signs_too():
 
 def test_a_sparse_matrix_has_one_number_in_a_place():
     x = inputs("x", 2)
-    twice = scipy.sparse.csr_matrix(
-        (np.array([1e16, 1.0, -1e16]), np.array([0, 0, 0]), np.array([0, 3, 3])), shape=(2, 2)
-    )
+    thrice = (np.array([1e16, 1.0, -1e16]), np.array([0, 0, 0]), np.array([0, 3, 3]))
     with pytest.raises(NumberError, match="one number in a place"):
         linear([(scipy.sparse.csr_matrix(thrice, shape=(2, 2)), x)])
     turned = scipy.sparse.csr_matrix((np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 2, 2])), shape=(2, 2))
