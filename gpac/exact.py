@@ -72,6 +72,8 @@ def _from_mpf(value: Any) -> Fraction:
 def exact_array(values: Any) -> np.ndarray:
     """`values` as an array of exact numbers: float64 where nothing is lost, else `object`.
 
+    Doubles that can be written to are copied, and the copy cannot: what is built of them does not change with them.
+
     Raises `NumberError` where an entry is NaN, infinite or not a real number.
 
     >>> exact_array([1, 0.5]).dtype, exact_array([Fraction(1, 3)]).dtype
@@ -79,10 +81,11 @@ def exact_array(values: Any) -> np.ndarray:
     """
     array = values if isinstance(values, np.ndarray) else _array_of(values)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
-        array = array.astype(np.float64, copy=False)
-        if not np.isfinite(array).all():
+        own = array.astype(np.float64, copy=array.flags.writeable)
+        if not np.isfinite(own).all():
             raise NumberError("expected finite numbers, got an array with NaN or inf in it")
-        return array
+        own.flags.writeable = False
+        return own
     if array.size and array.dtype.kind in "iub" and int(array.max()) <= 2**53 and int(array.min()) >= -(2**53):
         return array.astype(np.float64)
     entries = array.reshape(-1).tolist()

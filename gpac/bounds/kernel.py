@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +30,13 @@ MOST_WITH_MATRICES = 25_000
 Fields = TypeVar("Fields")
 
 
+@cache
+def _own_source() -> str:
+    """The text of what writes this code, besides the lanes': when it changes, so does the code."""
+    here = Path(__file__).parent
+    return "".join((here / name).read_text() for name in ("scan.py", "kernel.py"))
+
+
 class Kernel:
     """Code for one circuit, one order of its polynomials, and one attempt (`tube`, `slopes`)."""
 
@@ -36,7 +45,7 @@ class Kernel:
         self.names = tuple(units.circuit.inputs)
         self.step = _step(units, orders, tube, slopes)
         self.lanes = registers()[0]
-        key = f"bounds of {self.lanes} lanes: {self.step.key}"
+        key = f"bounds of {self.lanes} lanes: {self.step.key}\n{_own_source()}"
         self.code = Compiled(key, lambda: str(module(self.step, self.lanes)), len(POINTERS))
 
     def reach(

@@ -15,7 +15,7 @@ from ..circuit import Circuit
 from ..graph import closure, operands
 from ..solver.choice import choose
 from ..solver.prepared import prepared
-from ..solver.results import REACHED
+from ..solver.results import REACHED, STOPPED
 from ..solver.task import Batch, Limits, Settings
 from ..wire import Integral
 from .chain import Reached, jumps, reach
@@ -94,6 +94,8 @@ class Course:
             out = engine.advance(batch, limits)
             ids, polynomials = out.pieces.ids, np.ascontiguousarray(out.pieces.coefficients.transpose(0, 2, 1))
             begin, unit, memory = out.pieces.begin, out.pieces.unit, []
+        if (out.code == STOPPED).any():
+            raise KeyboardInterrupt
         ids = np.where(ids < 0, count, ids).astype(np.uint16 if count < 2**16 else int)  # short ones sort by digits
         offsets = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=count)[:count])])
         place = np.argsort(ids, kind="stable")[: offsets[-1]]
@@ -134,9 +136,14 @@ class Course:
         for tube, slopes in self._attempts:
             given = {n: x.where(todo) for n, x in inputs.items()}
             sides = skeleton.where(todo), given, begin.where(todo), ends[todo], late[todo]
-            part, end[:, todo] = self._reach(*sides, tube, slopes)
+            part, reached = self._reach(*sides, tube, slopes)
             better = part.radius.sum(axis=0) < radius[:, todo].sum(axis=0)
-            shift[:, todo[better]], radius[:, todo[better]] = part.shift[:, better], part.radius[:, better]
+            kept = todo[better]
+            shift[:, kept], radius[:, kept], end[:, kept] = (
+                part.shift[:, better],
+                part.radius[:, better],
+                reached[:, better],
+            )
             todo = todo[part.loose | ~part.held]
             if not len(todo):
                 break

@@ -264,7 +264,8 @@ class Run:
         self.results.end(
             self.ids[who], code, self.t[who], lanes[:, : self.series.dim], self.num.joined(readings, axis=1)
         )
-        self.limits.tell(len(lanes))
+        if code != STOPPED:  # those have not ended, and whoever is told might stop the run once more
+            self.limits.tell(len(lanes))
 
     def _compact(self) -> None:
         """Once half of the blocks would do, move the living trajectories together."""

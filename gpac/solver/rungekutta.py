@@ -243,7 +243,8 @@ class Run:
         states = self.state.transpose(0, 2, 1)[who]
         none = self.xp.full((len(states), self.results.readings.shape[1]), self.xp.nan)
         self.results.end(self.ids[who], code, self.t[who], states, none if lanes is None else lanes[who])
-        self.limits.tell(len(states))
+        if code != STOPPED:  # those have not ended, and whoever is told might stop the run once more
+            self.limits.tell(len(states))
 
     def _compact(self) -> None:
         """Once half of the blocks would do, move the living trajectories together."""

@@ -15,7 +15,7 @@ from ..arguments import System, as_runnable, named_inputs
 from ..circuit import Circuit, time_degrees
 from ..elementary import TABLE
 from ..errors import GpacError, NumberError, SolveError
-from ..exact import to_mpf
+from ..exact import to_exact, to_mpf
 from ..schedule import Schedule
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Time, Wire
 
@@ -42,7 +42,7 @@ def reference(
     Parameters
     ----------
     t : exact number, optional
-        End time; may be left out where the program has a horizon.
+        End time, not negative; may be left out where the program has a horizon.
     order : int, optional
         Order of the Taylor steps; by default the one that is cheapest at this precision.
     """
@@ -71,6 +71,8 @@ def _phases(system: Circuit | Schedule, t: Any) -> list[tuple[Circuit, Any]]:
     end = system.program.horizon if t is None else t
     if end is None:
         raise GpacError("t is missing: say until when to solve")
+    if not to_exact(end) >= 0:
+        raise NumberError(f"t must not be negative, got {end!r}; turn the signs of all rates for a run backward")
     return [(system, end)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -19,6 +20,8 @@ from compile import enclose_forward, homotopy, load, relaxation, sequential
 from gpac.bounds import kernel, phase
 from gpac.bounds.phase import Course
 from gpac.bounds.skeleton import Interval, Spans
+from gpac.solver.lanes.engine import LaneEngine
+from gpac.solver.results import STOPPED
 from gpac.solver.task import Limits
 
 RING = "examples/networks/ring_tanh_2_3_1.onnx"
@@ -273,3 +276,49 @@ def test_what_cannot_be_certified_is_said():
         gpac.certify(solution, sample=0)
     with pytest.raises(gpac.NumberError, match="max_seconds"):
         gpac.certify(solution, max_seconds=0)
+
+
+def _growth(rate: int) -> gpac.PIVP:
+    y = sympy.Symbol("y")
+    return gpac.PIVP({y: rate * y}, {y: 1})
+
+
+def test_the_bound_is_about_what_was_solved_whatever_becomes_of_the_arrays():
+    """y' = a y from y0 = 1: inputs, weights and start values are written over between the two calls."""
+    rate, start, given = np.array([[-1.0]]), np.array([1.0]), np.array([[0.5], [1.0]])
+    y = gpac.wire("y")
+    y.define(gpac.integral(gpac.linear([(rate, y), (1, gpac.inputs("x"))]), None, start, name="y"))
+    solution = gpac.solve(gpac.Circuit({"y": y}), 1.0, inputs=given, tol=1e-3)
+    truth = given[:, 0] + (1 - given[:, 0]) * np.exp(-1)
+    rate *= 2
+    start += 1
+    given[:] = 7.0
+    bound = gpac.certify(solution).check()
+    assert (np.abs(solution.outputs[:, 0] - truth) <= bound.error[:, 0] + 1e-15).all()
+    assert (bound.error < 0.01).all()
+
+
+def test_code_kept_on_disk_is_that_of_the_text_that_writes_it(monkeypatch):
+    keys = []
+    monkeypatch.setattr(kernel, "Compiled", lambda key, *rest: keys.append(key))
+    units = Course(_growth(1).to_circuit(), 1.0).units
+    for text in ("as it is", "mended"):
+        monkeypatch.setattr(kernel, "_own_source", lambda text=text: text)
+        kernel.Kernel(units, 8, 4.0, 2)
+    assert keys[0] != keys[1]
+
+
+def test_ctrl_c_in_the_engine_ends_the_run(monkeypatch):
+    solution = gpac.solve(_growth(-1), np.full(6, 1.0), tol=1e-9)
+    monkeypatch.setattr(sys.modules["gpac.bounds.certify"], "PIECE", 1)
+    right, calls = LaneEngine.recorded, []
+
+    def stopped(self, *given):
+        out, record, parameters = right(self, *given)
+        calls.append(None)
+        return replace(out, code=np.full(len(out.code), STOPPED)), record, parameters
+
+    monkeypatch.setattr(LaneEngine, "recorded", stopped)
+    bound = gpac.certify(solution)
+    assert len(calls) == 1 and not bound.certified.any()
+    assert set(bound.reasons) == {"the run was interrupted before it was looked at"}
