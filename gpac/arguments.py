@@ -126,6 +126,8 @@ def end_times(
         raise GpacError("t is missing: say until when to solve (this system has no horizon of its own)")
     try:
         times = reals(t, "t", xp, precision)
+    except NumberError:
+        raise
     except (TypeError, ValueError) as error:
         raise NumberError(f"t must be a number or an array of numbers, got {t!r}") from error
     if times.shape not in ((), (batch,)):

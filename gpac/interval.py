@@ -51,7 +51,7 @@ def to_ball(value: Any) -> Any:
         radius = half.rad()
         near = to_arb(low) + radius if abs(to_arb(low)) <= abs(to_arb(high)) else to_arb(high) - radius
         exponent = _exponent(near.abs_upper()) - _exponent(radius)
-    with working_precision(MARGIN + max(0, exponent)):
+    with working_precision(4096 if near.is_exact() else MARGIN + max(0, exponent)):
         return near + half
 
 

@@ -82,6 +82,10 @@ def _boxed(columns: list[list[Ball]], blocks: list[list[int]]) -> list[list[Ball
     return [[a * x * r for x, r in zip(row, rho, strict=True)] for a, row in zip(scale, q, strict=True)]
 
 
+MOST_SHARED = 2.0**20
+"""How much a row may take of the columns of blocks before: of one that is nearly zero it would be no use."""
+
+
 def _frame(columns: np.ndarray, blocks: list[list[int]]) -> list[list[float]]:
     """A square matrix of numbers of 24 bits whose inverse makes the columns short.
 
@@ -94,6 +98,7 @@ def _frame(columns: np.ndarray, blocks: list[list[int]]) -> list[list[float]]:
     for block in blocks:
         rows = columns[block]
         shared = np.linalg.lstsq(factors.T, rows.T, rcond=1e-6)[0].T if before else np.zeros((len(block), 0))
+        shared = np.where(abs(shared).max(axis=1, initial=0.0, keepdims=True) < MOST_SHARED, shared, 0.0)
         q[np.ix_(block, before)] = shared
         rows = rows - shared @ factors
         own = _orthogonal(rows)

@@ -1,4 +1,4 @@
-"""Rates of states as polynomials of the states, with balls as coefficients: unit by unit, as far as they stay short."""
+"""Rates of states as polynomials of the states with exact coefficients: unit by unit, as far as they stay short."""
 
 from __future__ import annotations
 

@@ -184,3 +184,11 @@ def test_an_irrational_number_in_many_places_is_looked_at_once():
     assert time.process_time() - begin < 1  # one by one it takes ten seconds
     assert exact.shape == entries.shape and exact.dtype == object
     assert exact[0, -1] is root and exact[1, 0] is third
+
+
+def test_doubles_that_others_can_write_to_are_copied_once():
+    given = np.array([1.0, 2.0])
+    kept = exact_array(given)
+    given[:] = 7.0
+    assert kept.tolist() == [1, 2] and not kept.flags.writeable
+    assert np.shares_memory(exact_array(kept), kept)

@@ -105,9 +105,11 @@ def test_a_clock_that_runs_out_leaves_everyone_where_it_was(how, more):
 
 @pytest.mark.parametrize("more", [{}, {"events": [c], "extremes": True}], ids=["plain", "observed"])
 def test_ctrl_c_returns_what_is_done(how, more):
-    solution = solve(
-        CIRCLE, [0.5, 1e8], max_steps=10**9, progress=lambda _: signal.raise_signal(signal.SIGINT), **more, **how
-    )
+    def told(done: float) -> None:
+        if done:
+            signal.raise_signal(signal.SIGINT)
+
+    solution = solve(CIRCLE, [0.5, 1e8], max_steps=10**9, progress=told, **more, **how)
     assert list(solution.status) == [Status.REACHED, Status.STOPPED]
     assert_allclose(solution.outputs[0], [np.cos(0.5), np.sin(0.5)], atol=near(how))
     assert 0 <= solution.t[1] < 1e8

@@ -57,7 +57,16 @@ def test_numbers_and_sets_may_stand_side_by_side():
 
 @pytest.mark.parametrize(
     "pair",
-    [(0, 0.3), (-0.3, 0), (Fraction(1, 3), Fraction(2, 3)), (10**30, 10**30 + 1), (-1e-300, 1e-300), (0.1, 7)],
+    [
+        (0, 0.3),
+        (-0.3, 0),
+        (Fraction(1, 3), Fraction(2, 3)),
+        (10**30, 10**30 + 1),
+        (-1e-300, 1e-300),
+        (0.1, 7),
+        (1e-12, 1.0),
+        (-1.0, -(2.0**-200)),
+    ],
 )
 def test_the_ball_of_an_interval_contains_it_and_is_hardly_wider(pair):
     ball, (low, high) = to_ball(pair), map(Fraction, pair)

@@ -58,3 +58,9 @@ def test_a_run_into_a_pole_is_an_error():
     y = sympy.Symbol("y")
     with pytest.raises(gpac.GpacError):
         reference(PIVP({y: y**2}, {y: 1}), 2, bits=64)
+
+
+def test_negative_times_are_refused():
+    y = sympy.Symbol("y")
+    with pytest.raises(gpac.NumberError, match="t must not be negative, got -1"):
+        reference(PIVP({y: y}, {y: 1}), -1)

@@ -1,5 +1,6 @@
 """How far solutions part from the centre: seen from outside, through boxes of start values and rates."""
 
+import itertools
 from fractions import Fraction
 
 import flint
@@ -11,7 +12,7 @@ import sympy
 import gpac
 from gpac import PIVP, Circuit, inputs, integral, linear, product, prove, wire
 from gpac.precision import working_precision
-from gpac.verify import Answer, boxes
+from gpac.verify import Answer, boxes, distances
 from gpac.verify.growth import flow
 
 Y, Z, W = sympy.symbols("y z w")
@@ -148,3 +149,15 @@ def test_small_entries_keep_their_size_beside_large_ones():
     second = fall * (even * starts[1] + odd * mpmath.sqrt(mpmath.mpf(2) ** 15) * starts[0])
     for bound, truth in zip(ends, (first, second, 1), strict=True):
         assert truth * (1 - 1e-12) <= float(bound) <= 2 * truth
+
+
+@pytest.mark.parametrize("exponent", [-20, -60, -100, -140])
+def test_a_frame_holds_sums_with_columns_of_any_size(exponent):
+    """Three blocks; what the first leaves to the others is tiny, and what they would take of it huge."""
+    rows = [[2.0**exponent, 0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.5, 0.0, 0.0, 1.0]]
+    with working_precision(64):
+        frame = distances._boxed([list(map(flint.arb, row)) for row in rows], [[0], [1], [2]])
+    q = np.array([[float(x) for x in row] for row in frame])
+    for signs in itertools.product((-1, 1), repeat=5):
+        factors = np.linalg.solve(q, np.array(rows) @ signs)
+        assert abs(factors).max() <= 1 + 1e-6
