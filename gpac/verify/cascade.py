@@ -105,7 +105,7 @@ class Cascade:
             if not rise < np.inf or (number >= SETTLED and rise > max(0.5, 0.9 * before)):
                 return False
             fall = min(rise / before, MOST) if rise < 1 else 0.0  # what is still to come falls off like this
-            before, ahead = rise, 1 + LEAST + 2 * rise * fall / (1 - fall)
+            before, ahead = max(rise, LEAST), 1 + LEAST + 2 * rise * fall / (1 - fall)  # it may be just 0
             settled = tube.settled()
             if settled is None:
                 return False

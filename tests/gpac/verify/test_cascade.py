@@ -7,6 +7,7 @@ import flint
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 import sympy
 from networks import MOVES, Pair, grow, mlp
@@ -18,6 +19,7 @@ from compile.value import network_input
 from gpac import PIVP, Circuit, bilinear, inputs, integral, linear, product, prove, reference, wire
 from gpac.precision import working_precision
 from gpac.verify import Answer, part, sums
+from gpac.wire import Start
 
 Y, Z, W = sympy.symbols("y z w")
 
@@ -213,3 +215,21 @@ def test_matrices_in_doubles_are_near_whatever_the_working_precision(bits):
     with working_precision(bits):
         found = sums._doubles(numbers)
     assert np.allclose(found, [1 / 3, -5 / 7, np.pi], rtol=2.0**-50, atol=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_states_that_only_others_drive_may_need_just_the_room_they_have(seed):
+    """y' = M y where the first state, in a box, moves all others: exp(M) of the box's ends is in the balls."""
+    rng, n = np.random.default_rng(seed), 40
+    matrix = np.zeros((n, n))
+    matrix[0, 0] = rng.choice([-0.5, -1.0, 0.0, 0.125])
+    for i in range(1, n):
+        matrix[i, 0 if rng.random() < 0.8 else i - 1] = rng.uniform(-1, 1)
+    x, y = inputs("x", n), wire("y", n)
+    y.define(integral(linear([(scipy.sparse.csr_matrix(matrix), y)]), None, Start("identity", x), name="y"))
+    start = np.where(np.arange(n) == 0, 0.5, rng.choice([0.0, 0.25, 0.5], n))
+    proof = prove(Circuit({"y": y}), 1, [flint.arb(0.5, 1e-3), *start[1:].tolist()], digits=2)
+    assert proof.answer is Answer.PROVEN, str(proof)
+    for end in (-0.999e-3, 0.999e-3):
+        truth = scipy.linalg.expm(matrix) @ (start + end * (np.arange(n) == 0))
+        assert all(abs(float(m) - v) <= float(r) + 1e-12 for m, v, r in zip(proof.mid, truth, proof.rad, strict=True))
