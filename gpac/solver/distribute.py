@@ -14,8 +14,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -227,6 +229,24 @@ def _losses() -> tuple[type[BaseException], ...]:
     return BrokenExecutor, CancelledError, *((dask.KilledWorker,) if dask else ())
 
 
+def _let_end(broken: Any) -> None:
+    """Let the threads of a broken pool end, for whoever shuts it down.
+
+    Before Python 3.12.1 they wait for ever where a dead process has not read all that is written to it
+    (https://github.com/python/cpython/issues/94777): so somebody reads the rest.
+    """
+    queue = getattr(broken, "_call_queue", None)
+    if queue is not None and os.name == "posix":
+        with suppress(OSError):  # closed already
+            Thread(target=_read_all, args=(os.dup(queue._reader.fileno()),), daemon=True).start()
+
+
+def _read_all(pipe: int) -> None:
+    with open(pipe, "rb", buffering=0) as rest:
+        while rest.read(2**16):
+            pass
+
+
 def _anew(executor: Executor, error: BaseException) -> Executor:
     """Processes like those of a pool that is broken for good."""
     if type(executor) is not ProcessPoolExecutor:
@@ -234,6 +254,7 @@ def _anew(executor: Executor, error: BaseException) -> Executor:
             f"the workers of the {type(executor).__name__} are gone and it starts no others; hand over a fresh one"
         ) from error
     settings: Any = executor
+    _let_end(settings)
     return ProcessPoolExecutor(
         settings._max_workers,
         settings._mp_context,

@@ -263,6 +263,15 @@ def test_the_piece_of_a_killed_worker_is_done_again(tmp_path):
     assert_same(again, solve(PENDULUM, 2, initial=given))
 
 
+def test_a_worker_may_be_lost_while_large_pieces_are_sent(tmp_path):
+    """Pieces of 200 kB, more than a pipe has room for: the broken pool must end all the same."""
+    given = marked(100_000)
+    with pool(workers.die_once, tmp_path / "flag") as executor:
+        solution = solve(PENDULUM, 0.5, initial=given, tol=1e-4, executor=executor)
+    assert (tmp_path / "flag").exists()
+    assert_same(solution, solve(PENDULUM, 0.5, initial=given, tol=1e-4))
+
+
 def test_a_piece_that_kills_every_worker_ends_in_an_error():
     with pool(workers.die_always) as executor, pytest.raises(WorkerError, match=r"lost 3 times .* trajectories \d+ to"):
         solve(PENDULUM, 2, initial=marked(160), executor=executor)
