@@ -21,6 +21,10 @@ TERMS = 200
 NEGLIGIBLE = 2**26
 
 
+MORE = 24
+"""Negligible terms that are added for the sake of small entries, whose terms may not fall off yet."""
+
+
 def flow(rows: list[Row], starts: list[list[Ball]]) -> list[list[Ball]] | None:
     """Upper bounds on exp(G) r for every r in `starts`, G >= 0 off the diagonal; None if no bound is found.
 
@@ -41,12 +45,17 @@ def flow(rows: list[Row], starts: list[list[Ball]]) -> list[list[Ball]] | None:
     matrix = flint.arb_mat(n, n, entries)
     term = flint.arb_mat(n, len(starts), [vector[i] for i in range(n) for vector in starts])
     total = term
+    more = 0
     for k in range(1, TERMS + 1):
         term = matrix * term / k
         total = total + term
-        negligible = all(b * NEGLIGIBLE <= a for a, b in zip(total.entries(), term.entries(), strict=True))
-        if negligible and _halves(matrix, term, k):
-            break
+        if _small(term, total):
+            rest = _rest(matrix, term, k)
+            if rest is not None and _small(rest, total):
+                break
+            more += 1
+            if more > MORE:
+                break
     rest = _remaining(matrix, term, k)
     if rest is None:
         return None
@@ -78,19 +87,32 @@ def _finite(balls: list[Ball]) -> bool:
     return all(ball.is_finite() for ball in balls)
 
 
-def _halves(matrix: Any, term: Any, k: int) -> bool:
-    """Whether the entries of all terms after the k-th are at most half of those of the one before."""
+def _small(term: Any, total: Any) -> bool:
+    """Whether a term is negligible in every entry."""
+    return all(b * NEGLIGIBLE <= a for a, b in zip(total.entries(), term.entries(), strict=True))
+
+
+def _rest(matrix: Any, term: Any, k: int) -> Any:
+    """Bound on the terms after the k-th, T_k + 2 T_(k+1), if T_(k+2) <= T_k / 4, else None.
+
+    G + a has no negative entry, so T_(k+2m) <= T_k / 4^m and T_(k+1+2m) <= T_(k+1) / 4^m follow for all m. Terms are
+    held against those two before: of states that move each other in turn, one may be zero where the next is not.
+    """
     following = matrix * term / (k + 1)
-    return all(2 * b <= a for a, b in zip(term.entries(), following.entries(), strict=True))
+    after = matrix * following / (k + 2)
+    falls = all(4 * b <= a for a, b in zip(term.entries(), after.entries(), strict=True))
+    return term + 2 * following if falls else None
 
 
 def _remaining(matrix: Any, term: Any, k: int) -> Any:
-    """Bound on the terms after the k-th: if they halve each time, they are together at most the last one.
+    """Bound on the terms after the k-th.
 
-    Else the norm of G bounds them, and with it all entries alike, however small some of them are.
+    Where they do not fall off entry by entry, the norm of G bounds them, and with it all entries alike, however small
+    some of them are.
     """
-    if _halves(matrix, term, k):
-        return term
+    rest = _rest(matrix, term, k)
+    if rest is not None:
+        return rest
     norm = largest([sum(row, flint.arb(0)) for row in matrix.tolist()])
     if not 2 * norm <= k + 1:
         return None
