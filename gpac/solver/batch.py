@@ -157,7 +157,7 @@ def solve(
             solution = _solved(runnable, todo, Call(settings, limits, backend, method, xp, told, asked))
             solution = solution if todo.grid is None else _on_grid(solution, todo.grid, dense)
     known = precision == "double" and todo.grid is None
-    given = {name: a.copy() for name, a in todo.inputs.items()} if known else {}  # the caller may change them
+    given = {name: a.copy("K") for name, a in todo.inputs.items()} if known else {}  # the caller may change them
     return replace(solution, question=Question(runnable, given) if known else None)
 
 

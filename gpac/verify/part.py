@@ -21,6 +21,7 @@ from .affine import Rows, Symbols, whole
 from .balls import BallSeries, Group, Values, evaluate, still_entries
 from .basis import Basis
 from .distances import MOST_FRAMED, Distances, reframed, size_of, start
+from .ends.pole import Poles
 from .fixed import expand_fixed
 from .invariants import Watch
 from .magnitude import dyadic, largest, log2_ball, radius_of_convergence, shortened, widest
@@ -29,13 +30,12 @@ from .models import model
 from .order import SCOUT_BITS, SCOUT_ORDER, in_fixed_point
 from .outcome import Ends, Limits, Stuck
 from .pace import Pace
-from .pole import Poles
 from .proof import to_fraction
 from .slopes import Key, Step
 from .spread import spread
 from .stretch import Stretch
 from .tail import tail
-from .wide import Wide
+from .wide.steps import Wide
 
 MOST_IN_MATRIX = 256
 """States of one part up to which a matrix says how its width spreads; above, bounds go through it layer by layer."""

@@ -13,5 +13,6 @@ part of the test suite: figures of time belong to a machine, and the peers live 
     plain.py         what plain interval arithmetic makes of the same boxes
     network_boxes.py boxes around inputs of networks
     certified.py     bounds on batches after the fact: what they cost, and how far above the errors they are
+    clock.py         the least time of some runs
     table.py         Markdown, and RESULTS.md
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 import gpac
 from compile import homotopy
 
+from .clock import fastest
 from .jobs import JOBS, Job
 from .ours import lorenz, neural_ode_circuit, tanh_network
 from .table import machine
@@ -21,8 +21,6 @@ NAME = "certify"
 BATCHES = ("J1", "J2", "J3")
 TOL = 1e-14
 ROUNDS = 12
-LONG = 20.0
-"""Seconds after which a row is not repeated."""
 JUDGED = 256
 """Trajectories that are solved with 28 digits."""
 
@@ -61,8 +59,8 @@ def _one_thread() -> Iterator[None]:
 
 def _row(name: str, job: Job) -> str:
     system, inputs = _posed(job)
-    solving, solution = _fastest(lambda: gpac.solve(system, t=job.t, tol=TOL, **inputs).check())
-    certifying, proven = _fastest(lambda: gpac.certify(solution))
+    solving, solution = fastest(lambda: gpac.solve(system, t=job.t, tol=TOL, **inputs).check(), ROUNDS)
+    certifying, proven = fastest(lambda: gpac.certify(solution), ROUNDS)
     some = {n: x[:JUDGED] for n, x in inputs.items()}
     truth = gpac.solve(system, t=job.t, tol=1e-28, precision="double-double", **some).check()
     error = np.abs((solution.outputs[:JUDGED] - truth.outputs) - truth.outputs_low)
@@ -80,13 +78,3 @@ def _posed(job: Job) -> tuple[Any, dict[str, np.ndarray]]:
     if job.kind == "neural ode":
         return neural_ode_circuit(job.arrays), {"inputs": job.arrays["start"]}
     return homotopy(tanh_network(job.arrays)), {"inputs": job.arrays["x"]}
-
-
-def _fastest(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Least process time of some runs, and what the last returned."""
-    took: list[float] = []
-    while len(took) < ROUNDS and sum(took) < LONG:
-        begin = process_time()
-        answer = run()
-        took.append(process_time() - begin)
-    return min(took), answer

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import flint
@@ -29,6 +28,7 @@ from compile import enclose_forward, homotopy, load, sequential
 from gpac.verify import Answer, Proof
 
 from . import certified, network_boxes
+from .clock import fastest
 from .jobs import NETWORKS, neural_ode
 from .ours import neural_ode_circuit
 from .plain import flow_widths
@@ -45,8 +45,6 @@ HENON_HEILES = gpac.PIVP(
 )
 ROTATION = gpac.PIVP({X: -Y, Y: X}, {X: 1, Y: 0})
 ROUNDS = 3
-LONG = 20.0
-"""Seconds after which a row is not repeated."""
 LIMIT, LIMIT_OF_NETWORKS = 120.0, 600.0
 """Seconds after which a peer, or a proof, is given up."""
 
@@ -189,8 +187,9 @@ def _points(name: str, job: Points, more: bool, peers: Path | None) -> Iterator[
     columns += ["heyoka s, unproven", "mpmath.odefun s, unproven"] if name == "J4" else ["quoted, s"]
     yield from (_line(columns), _line(["---"] * len(columns)))
     for digits in (*job.digits, *(job.more if more else ())):
-        seconds, proof = _fastest(
-            lambda d=digits: gpac.prove(job.system, job.t, digits=d, seconds=None if more else LIMIT)
+        seconds, proof = fastest(
+            lambda d=digits: gpac.prove(job.system, job.t, digits=d, seconds=None if more else LIMIT),
+            ROUNDS,
         )
         cells = [f"{digits}", f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", f"{proof.order}", _radius(proof)]
         if name == "J4":
@@ -207,7 +206,7 @@ def _boxes(job: Box) -> Iterator[str]:
     system, given = job.system, {"initial": box}
     if system is None:
         system, given = neural_ode_circuit(neural_ode()), {"inputs": box}
-    seconds, proof = _fastest(lambda: gpac.prove(system, job.t, digits=1, seconds=LIMIT, **given))
+    seconds, proof = fastest(lambda: gpac.prove(system, job.t, digits=1, seconds=LIMIT, **given), ROUNDS)
     true = _sampled(job, system)
     if proof.answer is not Answer.PROVEN:
         none = [proof.answer.name, " ".join(f"{w:.4g}" for w in true), "", ""]
@@ -238,8 +237,9 @@ def _images(job: Image, folder: Path) -> Iterator[str]:
         x = np.asarray(stored["images"], dtype=float).reshape(-1, network.size)[0]
     for scheme, digits in job.rows:
         program = homotopy(network) if scheme == "homotopy" else sequential(network)
-        seconds, proof = _fastest(
-            lambda d=digits, p=program: gpac.prove(p, inputs=x, digits=d, seconds=LIMIT_OF_NETWORKS)
+        seconds, proof = fastest(
+            lambda d=digits, p=program: gpac.prove(p, inputs=x, digits=d, seconds=LIMIT_OF_NETWORKS),
+            ROUNDS,
         )
         cells = [scheme, f"{digits}", f"{seconds:.3g}", f"{proof.bits}", f"{proof.steps}", f"{proof.order}"]
         right = enclose_forward(network, x, digits=digits + 45).mid
@@ -256,16 +256,6 @@ def _sampled(job: Box, system: Any) -> list[float]:
     given = {"inputs": starts} if job.system is None else {"initial": starts}
     ends = gpac.solve(system, t=float(job.t), tol=1e-15, **given).check().outputs
     return [float(w) for w in ends.max(axis=0) - ends.min(axis=0)]
-
-
-def _fastest(run: Callable[[], Proof]) -> tuple[float, Proof]:
-    """Least process time of some runs, and what the last returned."""
-    took: list[float] = []
-    while len(took) < ROUNDS and sum(took) < LONG:
-        begin = process_time()
-        proof = run()
-        took.append(process_time() - begin)
-    return min(took), proof
 
 
 def _radius(proof: Proof) -> str:

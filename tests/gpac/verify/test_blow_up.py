@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gpac import PIVP, Circuit, bilinear, inputs, integral, product, prove, reference, wire
 from gpac.exact import to_exact
 from gpac.verify import Answer
-from gpac.verify.polynomials import compose, derivative, multiply, value
+from gpac.verify.ends.polynomials import compose, derivative, multiply, value
 
 X, Y, Z, T = sympy.symbols("x y z t")
 EXACT = mpmath.mp.clone()

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpac.verify.upward import Range, growth, up
+from gpac.verify.wide.upward import Range, growth, up
 
 NUMBERS = st.floats(-1e100, 1e100)
 SIZES = st.floats(0, 1e100)

@@ -13,10 +13,10 @@ from gpac import PIVP, Circuit, bilinear, integral, linear, product, wire
 from gpac import functions as fn
 from gpac.exact import to_arb
 from gpac.verify.balls import BallSeries, groups, still_entries
-from gpac.verify.levels import levels, read_by
-from gpac.verify.rules import Rules
-from gpac.verify.sums import Sum
-from gpac.verify.wide_series import Polynomials
+from gpac.verify.wide.levels import levels, read_by
+from gpac.verify.wide.rules import Rules
+from gpac.verify.wide.series import Polynomials
+from gpac.verify.wide.sums import Sum
 from gpac.wire import Integral, Linear, Product, Time
 
 Y, Z = sympy.symbols("y z")

@@ -13,15 +13,15 @@ from typing import Any
 import flint
 import numpy as np
 
-from ..exact import to_arb
-from ..wire import Integral, Linear, Product, Wire
-from .balls import BallSeries, Group, Values
+from ...exact import to_arb
+from ...wire import Integral, Linear, Product, Wire
+from ..balls import BallSeries, Group, Values
+from ..magnitude import dyadic, shortened
+from ..matrix import Ball
+from ..proof import to_fraction
 from .cascade import Cascade
-from .magnitude import dyadic, shortened
-from .matrix import Ball
-from .proof import to_fraction
 from .rules import Rules
-from .wide_series import Polynomials
+from .series import Polynomials
 
 TRIES = 40
 CAREFUL = 0.95

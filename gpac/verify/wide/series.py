@@ -8,7 +8,8 @@ again, exactly,
     product   p - x y            integral   p' - u v'          (u dv)
 
 and the magnitudes of what is left add up to a bound for 0 <= s <= 1, in which rounding and all terms of higher
-order count. A sum, rounded to the nearest, misses by half a unit of the last place in every coefficient.
+order count. A sum, rounded to the nearest, misses by half a unit of the last place in every coefficient: none may be
+left out, so that it is followed as far as what it sums.
 Source: defects of approximate solutions, Dahlquist 1959; Hairer, Norsett and Wanner, "Solving Ordinary Differential
 Equations I", section I.10.
 """
@@ -23,10 +24,10 @@ from typing import Any
 import flint
 import numpy as np
 
-from ..wire import Integral, Linear, Product, Time, Wire
-from .balls import Group
-from .matrix import Ball
-from .online import Convolution, run_online
+from ...wire import Integral, Linear, Product, Time, Wire
+from ..balls import Group
+from ..matrix import Ball
+from ..online import Convolution, run_online
 from .rules import Rules
 from .upward import EPSILON, Floats, Range, up
 

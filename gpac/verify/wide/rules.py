@@ -8,11 +8,11 @@ from typing import Any
 import flint
 import numpy as np
 
-from ..wire import Integral, Linear, Product, Wire
-from .balls import BallSeries, Group, Values
+from ...wire import Integral, Linear, Product, Wire
+from ..balls import BallSeries, Group, Values
+from ..matrix import Ball
+from ..rounding import place
 from .levels import levels
-from .matrix import Ball
-from .rounding import place
 from .sums import Sum
 from .upward import up
 

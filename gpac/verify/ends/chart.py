@@ -24,9 +24,9 @@ from typing import Any
 
 import flint
 
-from ..circuit import Circuit
-from ..wire import Start, Wire, constant, inputs, integral, linear, product, wire
-from .matrix import Ball
+from ...circuit import Circuit
+from ...wire import Start, Wire, constant, inputs, integral, linear, product, wire
+from ..matrix import Ball
 from .polynomials import TIME, Monomial, Polynomial, add, multiply, scaled, value
 
 MOST_WEIGHT = 6

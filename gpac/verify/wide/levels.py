@@ -7,8 +7,8 @@ Source: strongly connected components in topological order, Tarjan, SIAM J. Comp
 
 from __future__ import annotations
 
-from ..wire import Linear, Wire
-from .balls import BallSeries, Group
+from ...wire import Linear, Wire
+from ..balls import BallSeries, Group
 
 
 def read_by(series: BallSeries, w: Wire) -> list[Wire]:

@@ -1,7 +1,7 @@
 """How far solutions can be from a step's polynomials in a part with very many states: level by level, as vectors.
 
 Write d_w = w - p_w for the distance of a unit from its polynomial, all along the step, 0 <= s <= 1, with rates d_w'.
-The polynomials miss what they make of each other by m_w, in rate by m_w' (`wide_series`). Then exactly
+The polynomials miss what they make of each other by m_w, in rate by m_w' (`series`). Then exactly
 
     sum        d = M d_x + m                       d' = M d_x' + m'
     product    d = d_x y + p_x d_y + m             d' = d_x' y + p_x' d_y + d_x y' + p_x d_y' + m'
@@ -29,10 +29,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..wire import Integral, Linear, Product, Time, Wire
-from .balls import Group
+from ...wire import Integral, Linear, Product, Time, Wire
+from ..balls import Group
+from .series import Polynomials
 from .upward import Floats, Range, growth, up
-from .wide_series import Polynomials
 
 ROUNDS = 24
 SETTLED = 5

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 import flint
 
-from ..exact import to_arb, to_exact
-from ..wire import Constant, Integral, Linear, Product, Time, Wire
-from .balls import BallSeries, Values
-from .matrix import Ball
-from .proof import to_fraction
-from .slopes import Key
+from ...exact import to_arb, to_exact
+from ...wire import Constant, Integral, Linear, Product, Time, Wire
+from ..balls import BallSeries, Values
+from ..matrix import Ball
+from ..proof import to_fraction
+from ..slopes import Key
 
 Monomial: TypeAlias = tuple[int, ...]
 """Numbers of the variables that are its factors, in increasing order, one as often as its power says."""

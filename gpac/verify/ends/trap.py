@@ -17,9 +17,8 @@ u1^m / (m max Q) and u1^m / (m q).
 Where the rates of z have terms with a factor w_i as well (`fold`), all terms of the rates of w have a factor u or w_j,
 and c = 0. Then |w|_P has the derivative -p |w|_P + u G at most, and so the integral (|w1|_P + G e / q) / p at most.
 
-See Takayasu, Matsue, Sasaki, Tanaka, Mizuguchi, Oishi, "Numerical validation of
-blow-up solutions of ordinary differential equations", J. Comput. Appl. Math. 314 (2017) 10-29, for such an argument
-with a Lyapunov function.
+See Takayasu, Matsue, Sasaki, Tanaka, Mizuguchi, Oishi, "Numerical validation of blow-up solutions of ordinary
+differential equations", J. Comput. Appl. Math. 314 (2017) 10-29, for such an argument with a Lyapunov function.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from typing import Any
 import flint
 import numpy as np
 
+from ..matrix import Ball
 from .chart import CLOCK, Chart
-from .matrix import Ball
 from .polynomials import Polynomial, derivative, divided, value
 
 TRIES = 8

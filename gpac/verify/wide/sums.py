@@ -14,11 +14,11 @@ from typing import Any
 import flint
 import numpy as np
 
-from ..exact import to_arb, to_exact
-from ..precision import working_precision
-from ..wire import Linear, Wire
-from .balls import BallSeries
-from .matrix import Ball
+from ...exact import to_arb, to_exact
+from ...precision import working_precision
+from ...wire import Linear, Wire
+from ..balls import BallSeries
+from ..matrix import Ball
 from .upward import EPSILON, TINY, Floats, Range, up
 
 DENSE = 2

@@ -19,16 +19,16 @@ from typing import Any
 
 import flint
 
-from ..precision import working_precision
-from .balls import BallSeries, Values
+from ...precision import working_precision
+from ..balls import BallSeries, Values
+from ..magnitude import dyadic
+from ..matrix import Ball
+from ..outcome import Limits, Reached
+from ..slopes import Key
 from .chart import CLOCK, Chart, charts, to_circuit
 from .fold import folded
-from .magnitude import dyadic
-from .matrix import Ball
-from .outcome import Limits, Reached
 from .polynomials import TIME, Field, Polynomial, TooLarge, value
 from .scout import Approach, attracts, scout
-from .slopes import Key
 from .trap import split, time_left
 
 MOST_CANDIDATES = 16
@@ -126,7 +126,7 @@ def _quadrature(rate: Polynomial, n: int, state: Mapping[int, Ball]) -> Ball | N
 
 def _time_in_chart(chart: Chart, left: Ball, limits: Limits) -> Ball | None:
     """Follow the solution in a chart to where it can be held in a box."""
-    from .enclose import run
+    from ..enclose import run
 
     approach = scout(chart)
     if approach is None or approach.point[CLOCK] > 1.001 * float((left / chart.unit).abs_upper()):

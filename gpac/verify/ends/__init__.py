@@ -1,0 +1,1 @@
+"""When solutions end: blow-ups of components alone and of coupled states."""

@@ -1,0 +1,1 @@
+"""Parts with very many states, followed level by level."""
