@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -220,9 +221,13 @@ def test_start_values_are_the_same_from_many_threads():
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are not placed on this system")
 def test_threads_leave_the_caller_free_to_run_anywhere():
-    before = os.sched_getaffinity(0)
-    seen = []
-    threads.share(lambda _: seen.append(os.sched_getaffinity(0)), range(3), 3)
+    before, seen, all_here = os.sched_getaffinity(0), [], Barrier(3, timeout=30)
+
+    def work(_: int) -> None:
+        all_here.wait()  # so that each of the three threads takes one part
+        seen.append(os.sched_getaffinity(0))
+
+    threads.share(work, range(3), 3)
     assert [*seen, os.sched_getaffinity(0)] == [before] * 4
 
 
