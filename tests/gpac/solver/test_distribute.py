@@ -382,17 +382,21 @@ def test_a_killed_dask_worker_loses_nothing(cluster, monkeypatch):
         again(self, piece, executor, error)
 
     monkeypatch.setattr(distribute._Distribution, "_again", counted)
-    victim = next(iter(cluster.run(os.getpid).values()))
 
     def kill(fraction):
         told.append(fraction)
-        if len(told) == 1:
-            os.kill(victim, signal.SIGKILL)
+        busy = [worker for worker, tasks in cluster.processing().items() if tasks]
+        if len(told) == 1 and busy:
+            os.kill(cluster.run(os.getpid, workers=busy[:1])[busy[0]], signal.SIGKILL)
 
-    solution = solve(CIRCLE, 200, initial=given, executor=cluster.get_executor(), progress=kill)
+    alone = solve(CIRCLE, 200, initial=given)
+    for _ in range(5):  # a worker that has just done its pieces takes only results along: Dask makes those anew
+        assert_same(solve(CIRCLE, 200, initial=given, executor=cluster.get_executor(), progress=kill), alone)
+        if losses:
+            break
+        told.clear()
     assert losses  # with allowed-failures = 0 Dask gives up at once, and the piece is sent anew
     assert set(losses) == {"KilledWorker"}
-    assert_same(solution, solve(CIRCLE, 200, initial=given))
 
 
 def test_double_double_has_the_same_bits_on_workers():
