@@ -190,3 +190,18 @@ def operands_of(operation: Operation) -> tuple[Operand, ...]:
             return (operation.base,)
         case _:
             return ()
+
+
+def read_now(operation: Operation) -> list[Operand]:
+    """What moves and an operation reads of the present order alone; the rest it reads from histories."""
+    read: tuple[Operand, ...] = ()
+    match operation:
+        case Sum():
+            read = operands_of(operation)
+        case Times() | Contract() if operation.left.still or operation.right.still:
+            read = operands_of(operation)
+        case Increase() if operation.integrand.series < 0:
+            read = operands_of(operation)
+        case Follow() if operation.integrand.still:
+            read = (operation.variable,)
+    return [operand for operand in read if not operand.still]

@@ -14,7 +14,7 @@ from .ir import Code, Value
 from .number import Double, Number
 
 ALONE, FIRST, SECOND = "alone", "first", "second"
-"""Whether an order is computed for itself, or as the first or second of a pair."""
+"""Whether an order is computed for itself, as order 1 is, or as the first or second of a pair."""
 
 
 @dataclass(frozen=True)

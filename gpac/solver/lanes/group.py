@@ -63,8 +63,7 @@ class Group:
 
     def start_order(self) -> None:
         """Orders 0 and 1 of every unit at the present state and time."""
-        self.call(self.series.values, 0)
-        self.call(self.series.order, 1)
+        self.call(self.series.start, 0)
 
     @contextmanager
     def states(self) -> Iterator[tuple[Any, Any]]:

@@ -57,8 +57,12 @@ class OperationCode:
             self.unit = code.load(memory["unit"], 0)
             self.pace = tuple(code.build.fmul(part, self.unit) for part in self.inverse)
 
-    def emit(self, operation: Operation) -> None:
-        """The operation's coefficient of this order; at order 0 integrators keep what they have."""
+    def emit(self, operation: Operation, live: bool) -> None:
+        """The operation's coefficient of this order; at order 0 integrators keep what they have.
+
+        `live` is whether it is read from `now`.
+        """
+        self.live = live
         match operation:
             case Clock():
                 self._clock(operation)
@@ -98,11 +102,15 @@ class OperationCode:
 
     def _get(self, operand: Operand, entry: Any) -> Number:
         """The coefficient of the present order; a still operand has one at order 0 only."""
-        place = self.code.add(self._at(operand.at), entry if operand.size > 1 else 0)
+        entry = entry if operand.size > 1 else 0
+        if operand.series >= 0 and isinstance(self.k, int):
+            return self.num.load(self.memory["series"], self._history(operand, entry, 0))
+        place = self.code.add(self._at(operand.at), entry)
         return self.num.load(self.memory["still" if operand.still else "now"], place)
 
     def _put(self, out: Operand, entry: Any, value: Number) -> None:
-        self.num.store(value, self.memory["now"], self.code.add(self._at(out.at), entry))
+        if self.live:
+            self.num.store(value, self.memory["now"], self.code.add(self._at(out.at), entry))
         if out.series >= 0:
             self.num.store(value, self.memory["series"], self._history(out, entry, self.k))
         if out.rates >= 0 and not isinstance(self.k, int):

@@ -1,4 +1,4 @@
-"""Emit the functions that compute order 0, an order k >= 1, or two of them, of every unit for one group of lanes."""
+"""Emit the functions that compute orders 0 and 1, or two later ones, of every unit for one group of lanes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from ...circuit import UNBOUNDED
-from ..recurrences import Operand, Operation, Recurrences, Term
+from ..recurrences import Operand, Operation, Recurrences, Term, read_now
 from .convolve import ALONE, FIRST, SECOND
 from .ir import INT, POINTER, Code, Value
 from .memory import MEMORY, Shape
@@ -28,7 +28,7 @@ class SeriesCode:
 
     Parameters
     ----------
-    module : the module that gets the functions "values" (order 0), "order" (order k) and "pair" (k and k + 1)
+    module : the module that gets the functions "start" (orders 0 and 1) and "pair" (k and k + 1)
     recurrences : Recurrences
     arithmetic : Double or DoubleDouble
     shape : Shape
@@ -41,9 +41,12 @@ class SeriesCode:
     ) -> None:
         self.module, self.recurrences, self.arithmetic = module, recurrences, arithmetic
         self.shape, self.stride = shape, stride
-        self.shared: dict[tuple[str, Operation], ir.Function] | None = {} if len(recurrences.operations) > FEW else None
-        self.values = self._function("values", [VALUES])
-        self.order = self._function("order", [ALONE])
+        self.shared: dict[tuple[str, Operation, bool], ir.Function] | None = (
+            {} if len(recurrences.operations) > FEW else None
+        )
+        # places of `now` that are read; nothing is written to others
+        self.live = {operand.at for operation in recurrences.operations for operand in read_now(operation)}
+        self.start = self._function("start", [VALUES, ALONE])
         self.pair = self._function("pair", [FIRST, SECOND])
 
     def _begin(self, name: str, slots: int = 0) -> tuple[Code, dict[str, Value], Value, list[Value]]:
@@ -54,15 +57,15 @@ class SeriesCode:
         return code, dict(zip(MEMORY, given, strict=False)), given[len(MEMORY)], given[len(MEMORY) + 1 :]
 
     def _function(self, name: str, places: list[str]) -> ir.Function:
-        """All operations at order 0, at an order alone, or at two orders."""
+        """All operations at orders 0 and 1, or at two later ones."""
         code, memory, k, _ = self._begin(name)
         num = self.arithmetic(code)
         for number, place in enumerate(places):
-            order = 0 if place == VALUES else code.add(k, number)
+            order = 0 if place == VALUES else INT(1) if place == ALONE else code.add(k, number)
             emitter = OperationCode(code, num, memory, self.shape, self.stride, order, place)
-            if place == VALUES:
-                self._copy_states(code, num, memory)
             for operation in self.recurrences.operations:
+                if place == VALUES and operation.out.at not in self.live and operation.out.series < 0:
+                    continue  # nobody asks for it
                 if place == VALUES or operation.out.degree >= UNBOUNDED:
                     self._emit(emitter, operation)
                 else:  # a polynomial in time: nothing above its degree but one zero
@@ -71,22 +74,18 @@ class SeriesCode:
         code.build.ret(INT(0))
         return code.function
 
-    def _copy_states(self, code: Code, num: Double, memory: dict[str, Value]) -> None:
-        """Order 0 of the states, which come first in all memory."""
-        with code.loop(0, self.recurrences.dim) as loop:
-            num.store(num.load(memory["series"], code.times(loop.index, self.stride)), memory["now"], loop.index)
-
     def _emit(self, emitter: OperationCode, operation: Operation) -> None:
+        live = operation.out.at in self.live
         if self.shared is None or operation.out.size == 1:  # a call would be longer than the operation
-            emitter.emit(operation)
+            emitter.emit(operation, live)
             return
         alike, places = without_places(operation)
-        key = emitter.place, alike
+        key = emitter.place, alike, live
         if key not in self.shared:
             code, memory, k, slots = self._begin(f"{emitter.place}{len(self.shared)}", len(places))
             order = 0 if emitter.place == VALUES else k
             num = self.arithmetic(code)
-            OperationCode(code, num, memory, self.shape, self.stride, order, emitter.place, slots).emit(alike)
+            OperationCode(code, num, memory, self.shape, self.stride, order, emitter.place, slots).emit(alike, live)
             code.build.ret(INT(0))
             self.shared[key] = code.function
         code = emitter.code

@@ -209,8 +209,6 @@ class StepCode:
         code, build, order = self.code, self.code.build, self.steps.order
         with code.loop(1, (order + 1) // 2) as loop:
             self.group.call(self.series.pair, code.times(loop.index, 2))
-        if order % 2 == 0:
-            self.group.call(self.series.order, order)
         exponent = log2(code, code.bits(scale))
         first = max(2, order - max(2, order // 5))
         with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
