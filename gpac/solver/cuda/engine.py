@@ -9,8 +9,8 @@ import numpy as np
 
 from ...circuit import Circuit
 from ...pair import Pair, each_part, leading
-from ..lanes.engine import lane_order
 from ..lowering import recurrences
+from ..orders import series_order
 from ..recurrences import Recurrences, Sum
 from ..results import MAX_STEPS, STOPPED, UNDERFLOW
 from ..results import REACHED as END
@@ -34,7 +34,7 @@ MOST_NUMBERS = 512 * 1024
 def fits(circuit: Circuit, settings: Settings) -> bool:
     """Whether a kernel is the way: weights that stay near a multiprocessor, and series of bounded size."""
     r = recurrences(circuit, settings.watch)
-    sizes = layout(r, lane_order(settings.tol), ARITHMETICS[settings.precision])
+    sizes = layout(r, series_order(settings.tol, r, settings.precision), ARITHMETICS[settings.precision])
     return len(r.data) <= MOST_WEIGHTS and sizes.arena <= MOST_NUMBERS
 
 
@@ -62,7 +62,7 @@ class CudaEngine:
         xp: Any,
         build: Callable[[str, Layout, int], Kernel] = DeviceKernel,
     ) -> None:
-        self.settings, self.xp, self.order = settings, xp, lane_order(settings.tol)
+        self.settings, self.xp = settings, xp
         self.arithmetic = arithmetic = ARITHMETICS[settings.precision]
         self.pairs = arithmetic is Arithmetic.DOUBLE_DOUBLE
         on_arrays = "double-double" if self.pairs else "double"
@@ -70,6 +70,7 @@ class CudaEngine:
             Series.of(circuit, xp, on_arrays),
             recurrences(circuit, settings.watch, on_arrays),
         )
+        self.order = series_order(settings.tol, self.recurrences, settings.precision)
         self.layout = layout(self.recurrences, self.order, arithmetic)
         steps = Steps(self.order, settings.tol, settings.floor, settings.length, settings.keep)
         text = source(self.recurrences, steps, self.layout, arithmetic)

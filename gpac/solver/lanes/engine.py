@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 from ...circuit import Circuit
 from ...pair import Pair, each_part
 from ..lowering import recurrences
+from ..orders import series_order
 from ..recurrences import Recurrences
 from ..results import MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
 from ..results import REACHED as END
@@ -50,14 +50,6 @@ PIECES = 8
 """Parts of the queue for each thread: who is done early takes another."""
 PIECE = 256
 """Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
-
-
-def lane_order(tol: float) -> int:
-    """Order of every step: a little above the one that is best when a step is 1/e^2 of the radius, measured.
-
-    Odd, since orders above the first are computed two at a time.
-    """
-    return max(5, 2 * math.ceil(0.25 - 0.275 * math.log(tol)) + 1)
 
 
 PARTS_OF = {"double": 1, "double-double": 2}
@@ -107,10 +99,10 @@ class LaneEngine:
 
     def __init__(self, circuit: Circuit, settings: Settings, xp: Any = np) -> None:
         _keep_pages()
-        self.settings, self.order = settings, lane_order(settings.tol)
-        self.parts = PARTS_OF[settings.precision]
+        self.settings, self.parts = settings, PARTS_OF[settings.precision]
         self.series = Series.of(circuit, np, settings.precision)
         self.recurrences = recurrences(circuit, settings.watch, settings.precision)
+        self.order = series_order(settings.tol, self.recurrences, settings.precision)
         self.stride = self.order + 1 + self.order % 2
         shape = _shape(self.recurrences, self.stride, self.parts)
         self.lanes = shape.lanes

@@ -23,6 +23,7 @@ from gpac.solver import choice, threads
 from gpac.solver.lanes import engine, machine, series, stepper
 from gpac.solver.lanes.memory import Shape, Steps
 from gpac.solver.lowering import recurrences
+from gpac.solver.orders import series_order
 from gpac.solver.recurrences import Follow, Increase, Square, Sum, Times
 from gpac.wire import Start, integral, linear
 
@@ -261,7 +262,19 @@ def test_steps_are_counted_and_measured_like_those_of_the_arrays():
     assert_allclose(one.outputs, other.outputs, atol=1e-10)
     assert_allclose(one.length, other.length, rtol=1e-4)
     assert (one.steps > 5).all() and (one.steps < 100).all()
-    assert (one.orders == engine.lane_order(1e-12)).all()
+    assert (one.orders == series_order(1e-12, recurrences(PENDULUM.to_circuit(), ()))).all()
+
+
+def test_orders_are_higher_where_matrices_are_most_of_the_work():
+    """Neither half of the logarithm of the tolerance nor all of it, but for products alone and matrices alone."""
+    alone, wide = recurrences(PENDULUM.to_circuit(), ()), gpac.wire("z", 60)
+    wide.define(integral(linear([(np.eye(60) + 1.0, wide)]), initial=np.ones(60)))
+    matrices = recurrences(Circuit({"z": wide}), ())
+    for tol in (1e-6, 1e-9, 1e-12):
+        half, full = -np.log(tol) / 2, -np.log(tol)
+        assert half < series_order(tol, alone) <= 1.1 * half + 4
+        assert abs(series_order(tol, matrices) - full) <= 1
+        assert series_order(tol, matrices) % 2 == series_order(tol, alone) % 2 == 1
 
 
 def test_a_long_run_costs_the_steps_that_its_radius_asks_for():
