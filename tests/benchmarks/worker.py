@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-
 SHORT = 0.1
 """Seconds of a run up to which it is made twice."""
 

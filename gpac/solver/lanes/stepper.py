@@ -9,21 +9,20 @@ end held against the circuit's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from ..recurrences import Recurrences
-from .group import SIDE_BY_SIDE, Group
+from .group import Group
 from .ir import DOUBLE, INT, Value
 from .memory import REACHED, SPENT, STUCK, Shape, Steps
 from .number import Double, DoubleDouble, Number
 from .powers import exp2, log2, power_of_two
 from .series import SeriesCode
+from .sizes import Sizes
 
-LARGEST_WEIGHT = 1e100
 UNIT_BITS = 16
 """A lane whose coefficients overflow tries again with a unit of time this many bits smaller."""
 GAUSS = ((0.06943184420297371, 0.17392742256872693), (0.33000947820757187, 0.32607257743127307))
@@ -75,6 +74,7 @@ class StepCode:
         self.recurrences, self.lanes, self.stride, self.steps = recurrences, shape.lanes, stride, steps
         self.series = SeriesCode(module, recurrences, arithmetic, shape, stride)
         self.group = Group(module, recurrences, arithmetic, self.series, shape.lanes, steps.order)
+        self.sizes = Sizes(self.group)
         self.code, self.num, self.pointer = self.group.code, self.group.num, self.group.pointer
         self.unit = arithmetic.unit
         self._emit()
@@ -103,9 +103,9 @@ class StepCode:
     def _step(self) -> None:
         """One step of every lane; those that fail are back where they were, with half of it as their next."""
         code, build, num = self.code, self.code.build, self.num
-        here = self._size_of(lambda e, place: num.load(self.pointer["series"], place))
+        here = self.sizes.of(lambda e, place: num.load(self.pointer["series"], place))
         scale = code.greatest(here, self._floor())
-        self._weigh(scale)
+        self.sizes.weigh(scale)
         unit = code.load(self.pointer["unit"], 0)
         clock = num.load(self.pointer["clock"], 0)
         move = self._move(scale, unit, clock)
@@ -167,43 +167,6 @@ class StepCode:
     def _floor(self) -> Value:
         return self.code.number(self.steps.floor)
 
-    def _size_of(self, number: Callable[[Any, Any], Number]) -> Value:
-        """Largest magnitude over the state, NaN where one is."""
-        return self.code.double(self._largest_bits(number))
-
-    def _largest_bits(self, number: Callable[[Any, Any], Number]) -> Value:
-        """The largest magnitude as a bit pattern; patterns of positive doubles are ordered as they are."""
-        return self._largest(0, self.recurrences.dim, lambda e: number(e, self.code.times(e, self.stride))[0])
-
-    def _largest(self, begin: int, stop: int, value: Callable[[Any], Value]) -> Value:
-        """Bit pattern of the largest magnitude over the states from `begin` to `stop`; 0 over none."""
-        code = self.code
-
-        def larger(a: Value, b: Value) -> Value:
-            return code.build.select(code.build.icmp_signed(">", a, b), a, b)
-
-        largest = code.whole(0)
-        full = (stop - begin) // SIDE_BY_SIDE
-        if full:
-            with code.loop(0, full, [largest] * SIDE_BY_SIDE) as loop:
-                first = code.add(code.times(loop.index, SIDE_BY_SIDE), begin)
-                for i, running in enumerate(loop.carried):
-                    loop.carry.append(larger(code.bits(code.absolute(value(code.add(first, i)))), running))
-            for running in loop.results:
-                largest = larger(running, largest)
-        for e in range(begin + full * SIDE_BY_SIDE, stop):
-            largest = larger(code.bits(code.absolute(value(e))), largest)
-        return largest
-
-    def _weigh(self, scale: Value) -> None:
-        """How much more than others the entries of nonzero states count."""
-        code, build = self.code, self.code.build
-        for low, high in self.recurrences.nonzero:
-            with code.loop(low, high) as loop:
-                state = self.num.load(self.pointer["series"], code.times(loop.index, self.stride))[0]
-                weight = build.fdiv(scale, code.absolute(state))
-                code.store(code.least(weight, code.number(LARGEST_WEIGHT)), self.pointer["weights"], loop.index)
-
     def _expand(self, scale: Value) -> tuple[Value, Value]:
         """All orders, two at a time; returns the step that the last few suggest, and where it is not finite."""
         code, build, order = self.code, self.code.build, self.steps.order
@@ -212,7 +175,7 @@ class StepCode:
         exponent = log2(code, code.bits(scale))
         first = max(2, order - max(2, order // 5))
         with code.loop(first, order + 1, [code.number(math.inf), code.whole(0)]) as loop:
-            size = self._weighted_size(loop.index)
+            size = self.sizes.weighted(loop.index)
             k = code.spread(build.sitofp(loop.index, DOUBLE))
             root = build.fdiv(build.fsub(exponent, log2(code, size)), k)
             most = build.select(build.icmp_signed(">", size, loop.carried[1]), size, loop.carried[1])
@@ -221,25 +184,6 @@ class StepCode:
         infinite = code.whole(0x7FF0000000000000)
         wrong = build.icmp_signed(">=", largest, infinite)
         return exp2(code, build.fadd(radius, code.number(math.log2(self.steps.tol) / order))), wrong
-
-    def _weighted_size(self, k: Value) -> Value:
-        """Bit pattern of the largest coefficient of order k, nonzero states counted relative to themselves."""
-        code, build = self.code, self.code.build
-
-        def plain(e: Any) -> Value:
-            return self.num.load(self.pointer["series"], code.add(code.times(e, self.stride), k))[0]
-
-        def weighted(e: Any) -> Value:
-            return build.fmul(plain(e), code.load(self.pointer["weights"], e))
-
-        at, found = 0, []
-        for low, high in (*self.recurrences.nonzero, (self.recurrences.dim, self.recurrences.dim)):
-            found += [self._largest(at, low, plain), self._largest(low, high, weighted)]
-            at = high
-        largest = found[0]
-        for other in found[1:]:
-            largest = build.select(build.icmp_signed(">", other, largest), other, largest)
-        return largest
 
     def _advance(self, h: Number) -> None:
         """Evaluate every state and its slope at the far end by Horner's rule; old states are kept.
@@ -270,7 +214,7 @@ class StepCode:
         `relative` and `following` are the step in the units of time of the old and of the new series.
         """
         code, build, num, series = self.code, self.code.build, self.num, self.pointer["series"]
-        size = self._size_of(lambda e, place: num.load(series, place))
+        size = self.sizes.of(lambda e, place: num.load(series, place))
 
         def change(place: Any) -> Number:
             return num.multiply(following, num.load(series, code.add(place, 1)))
@@ -278,7 +222,7 @@ class StepCode:
         def defect(e: Any, place: Any) -> Number:
             return num.subtract(num.multiply(relative, num.load(self.pointer["slope"], e)), change(place))
 
-        miss, rate = self._size_of(defect), self._size_of(lambda e, place: change(place))
+        miss, rate = self.sizes.of(defect), self.sizes.of(lambda e, place: change(place))
         scale = code.greatest(size, self._floor())
         tol = code.number(10 * (self.steps.order + 1) * self.steps.tol)
         slack = build.fmul(code.number(1e4 * self.unit), build.fadd(scale, rate))
