@@ -9,6 +9,7 @@ from llvmlite import ir
 
 from ...circuit import UNBOUNDED
 from ..recurrences import Operand, Operation, Recurrences, Term, read_now
+from .coefficients import Coefficients
 from .convolve import ALONE, FIRST, SECOND
 from .ir import INT, POINTER, Code, Value
 from .memory import MEMORY, Shape
@@ -62,7 +63,8 @@ class SeriesCode:
         num = self.arithmetic(code)
         for number, place in enumerate(places):
             order = 0 if place == VALUES else INT(1) if place == ALONE else code.add(k, number)
-            emitter = OperationCode(code, num, memory, self.shape, self.stride, order, place)
+            coefficients = Coefficients(code, num, memory, self.shape, self.stride, order)
+            emitter = OperationCode(coefficients, place)
             for operation in self.recurrences.operations:
                 if place == VALUES and operation.out.at not in self.live and operation.out.series < 0:
                     continue  # nobody asks for it
@@ -85,7 +87,8 @@ class SeriesCode:
             code, memory, k, slots = self._begin(f"{emitter.place}{len(self.shared)}", len(places))
             order = 0 if emitter.place == VALUES else k
             num = self.arithmetic(code)
-            OperationCode(code, num, memory, self.shape, self.stride, order, emitter.place, slots).emit(alike, live)
+            coefficients = Coefficients(code, num, memory, self.shape, self.stride, order, slots)
+            OperationCode(coefficients, emitter.place).emit(alike, live)
             code.build.ret(INT(0))
             self.shared[key] = code.function
         code = emitter.code
