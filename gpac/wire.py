@@ -9,7 +9,7 @@ Source of the units: Shannon, J. Math. and Phys. 20 (1941) 337-354.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -294,35 +294,61 @@ def integral(
     integrand : wire, number or vector
     variable : wire, default `gpac.time()`
         Reached through integrators or time; checked when the circuit is made.
-    initial : number, vector or `Start`
-        Value at t = 0, exact.
+    initial : number, vector, wire or `Start`
+        Value at t = 0: exact, or what a wire carries that is made of inputs and constants alone. Size 1 serves
+        every entry.
     signs : str
         Declared signs of every entry for all times, a subset of "-0+".
+
+    Raises
+    ------
+    ShapeError
+        If sizes disagree.
+    CircuitError
+        If the initial value is a wire that moves, or one that is not defined yet.
+
+    >>> import gpac
+    >>> h = gpac.wire("h")
+    >>> circuit = gpac.Circuit({"h": h.define(gpac.integral(-h, initial=gpac.inputs("start")))})
+    >>> gpac.solve(circuit, t=1, inputs=[[1.0], [2.0]]).outputs.round(6)
+    array([[0.367879],
+           [0.735759]])
     """
     variable = time() if variable is None else variable
-    integrand = as_wire(integrand)
-    sizes = {integrand.size, variable.size} - {1}
-    if isinstance(initial, Wire):
-        raise CircuitError(
-            f"the initial value must be exact numbers, got {describe(initial)}; add the wire to the integral"
-        )
-    if isinstance(initial, Start):
-        sizes |= {initial.wire.size}
-    else:
-        initial = np.atleast_1d(exact_array(initial))
-        sizes |= {len(initial)}
-    sizes -= {1}
+    integrand, initial = as_wire(integrand), _initial(initial)
+    width = initial.wire.size if isinstance(initial, Start) else len(initial)
+    sizes = {integrand.size, variable.size, width} - {1}
     if len(sizes) > 1:
         raise ShapeError(
             f"integrator {name or ''}: integrand {describe(integrand)} has size {integrand.size}, variable "
-            f"{describe(variable)} size {variable.size}, initial value another; sizes must agree or be 1"
+            f"{describe(variable)} size {variable.size}, initial value size {width}; sizes must agree or be 1"
         )
     size = sizes.pop() if sizes else 1
     if max(integrand.size, variable.size) < size:
         integrand = linear([(np.ones((size, 1)), integrand)])
-    if not isinstance(initial, Start) and len(initial) < size:
-        initial = np.repeat(initial, size)
+    if width < size:
+        if isinstance(initial, Start):
+            initial = replace(initial, wire=linear([(np.ones((size, 1)), initial.wire)]))
+        else:
+            initial = np.repeat(initial, size)
     return Integral(integrand, variable, initial, name=name, signs=known(signs))
+
+
+def _initial(value: Any) -> np.ndarray | Start:
+    """An initial value as integrators keep it."""
+    if isinstance(value, Start):
+        return value
+    if not isinstance(value, Wire):
+        return np.atleast_1d(exact_array(value))
+    from .graph import moves
+
+    if moves(value):
+        raise CircuitError(
+            f"expected an initial value that is constant in time, got {describe(value)}, which moves or is not yet "
+            'defined; to add it at all times write wire + integral, for its value at t = 0 give Start("identity", wire)'
+        )
+    unit = source(value)
+    return unit.values if isinstance(unit, Constant) else Start("identity", value)
 
 
 def declared(wire: Wire, signs: str) -> Wire:

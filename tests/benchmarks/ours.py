@@ -30,7 +30,8 @@ def neural_ode_circuit(arrays: Mapping[str, np.ndarray]) -> gpac.Circuit:
     """h' = a2 tanh(a1 h + b) from an input."""
     h = gpac.wire("h", 2)
     neurons = fn.tanh(gpac.linear([(arrays["a1"], h)], arrays["b"]))
-    return gpac.Circuit({"h": gpac.inputs("start", 2) + gpac.integral(gpac.linear([(arrays["a2"], neurons)]))})
+    rate = gpac.linear([(arrays["a2"], neurons)])
+    return gpac.Circuit({"h": gpac.integral(rate, initial=gpac.inputs("start", 2))})
 
 
 def tanh_network(arrays: Mapping[str, np.ndarray]) -> Network:

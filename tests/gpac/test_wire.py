@@ -7,12 +7,12 @@ import pytest
 import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import gpac
 from gpac import CircuitError, NumberError, ShapeError, bilinear, constant, declared, inputs, integral, linear
 from gpac import functions as fn
-from gpac.wire import Constant, Linear, Product
+from gpac.wire import Constant, Linear, Product, Start
 
 X, Y, S = [1.5, -2.0, 0.25], [3.0, 0.5, -4.0], [-0.75]
 M = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 4.0]])
@@ -115,6 +115,7 @@ REFUSED = {
     "tensor": (lambda x, z: np.ones((1, 3, 3)) @ x, r"shape \(1, 3, 3\)"),
     "integral": (lambda x, z: integral(x, None, [1, 2]), "sizes must agree or be 1"),
     "variable": (lambda x, z: integral(x, integral(z)), "sizes must agree or be 1"),
+    "initial value": (lambda x, z: integral(x, initial=z), "size 3.*initial value size 2; sizes must agree or be 1"),
     "bilinear": (lambda x, z: bilinear("ij,j->i", x, z, (2, 2), (2,)), "size 3.*shape"),
     "input size": (lambda x, z: inputs("q", 0), "at least 1"),
     "definition": (lambda x, z: gpac.wire("loop", 3).define(z), "'loop' has size 3.*size 2"),
@@ -148,6 +149,59 @@ def test_division_needs_a_sign():
     assert (gpac.time() / declared(y, "+")).size == 3
     assert (1 / integral(1, None, -1, signs="-")).signs == "-"
     assert (1 / (1 + gpac.time() ** 2)).size == 1
+
+
+RUNS = {
+    "lanes": {"backend": "compiled"},
+    "arrays": {"backend": "numpy"},
+    "Runge-Kutta": {"method": "rungekutta"},
+    "lanes in double-double": {"backend": "compiled", "precision": "double-double", "tol": 1e-28},
+    "arrays in double-double": {"backend": "numpy", "precision": "double-double", "tol": 1e-28},
+}
+
+
+def decay(from_start: bool) -> gpac.Circuit:
+    """u' = -(u_1 u_3, u_2 u_1, u_3 u_2) from u(0) = M'(s, s/4) + 1/3, written either way."""
+    u, start = gpac.wire("u", 3), linear([(M.T @ np.array([[1], [0.25]]), inputs("s"))], [Fraction(1, 3)])
+    rate = -gpac.product(u, linear([(np.roll(np.eye(3), 1, axis=0), u)]))
+    return gpac.Circuit({"u": integral(rate, initial=start) if from_start else start + integral(rate)})
+
+
+@pytest.mark.parametrize("how", RUNS)
+def test_an_integral_from_a_wire_is_the_wire_plus_the_integral(how):
+    given = np.array([[0.5], [1.25], [2.0]])
+    one, other = (gpac.solve(decay(c), 1, given, **RUNS[how]).check() for c in (True, False))
+    assert_allclose(one.outputs, other.outputs, rtol=1e-11)
+    if one.outputs_low is not None:
+        assert_allclose(one.outputs - other.outputs + (one.outputs_low - other.outputs_low), 0, atol=1e-26)
+
+
+def test_an_integral_from_a_wire_is_proven_like_the_sum():
+    one, other = (gpac.prove(decay(c), 1, [Fraction(5, 4)], digits=25) for c in (True, False))
+    judge = gpac.reference(decay(False), 1, [Fraction(5, 4)], bits=240).outputs
+    assert one.contains(judge)
+    assert all(ball.overlaps(same) for ball, same in zip(one.balls, other.balls, strict=True))
+
+
+def test_initial_values_are_exact_numbers_where_a_wire_has_them():
+    assert integral(1, initial=constant([Fraction(1, 3), 2])).initial.tolist() == [Fraction(1, 3), 2]
+    assert integral([1, 2], initial=constant(3)).initial.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("make", "value"), [(lambda s: s, 0.5), (lambda s: Start("exp", s), np.exp(0.5))], ids=["wire", "function"]
+)
+def test_one_start_serves_every_entry(make, value):
+    wide = gpac.Circuit({"y": integral([1, 2, 3], initial=make(inputs("s")))})
+    ends = value + np.array([1, 2, 3])
+    assert_allclose(gpac.solve(wide, 1, [0.5]).outputs, ends, rtol=1e-14)
+    assert_allclose([float(b.mid()) for b in gpac.prove(wide, 1, [0.5], digits=20).balls], ends, rtol=1e-14)
+
+
+@pytest.mark.parametrize("initial", [gpac.time(), 1 + integral(1, None, 1), gpac.wire("later")], ids=repr)
+def test_an_integral_does_not_start_on_a_wire_that_moves(initial):
+    with pytest.raises(CircuitError, match=r"constant in time, got .*which moves or is not yet defined.*t = 0 give"):
+        integral(1, initial=initial)
 
 
 def test_a_wire_has_one_source():
