@@ -36,6 +36,10 @@ class Doubles:
         """Zeros."""
         return self.xp.zeros(shape)
 
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        """Numbers still to be written."""
+        return self.xp.empty(shape)
+
     def lead(self, a: Array) -> Array:
         """The nearest doubles."""
         return a
@@ -112,6 +116,10 @@ class Pairs(Doubles):
     def zeros(self, shape: tuple[int, ...]) -> Pair:
         """Zeros."""
         return Pair(self.xp.zeros(shape), self.xp.zeros(shape))
+
+    def empty(self, shape: tuple[int, ...]) -> Pair:
+        """Numbers still to be written."""
+        return Pair(self.xp.empty(shape), self.xp.empty(shape))
 
     def lead(self, a: Pair) -> Array:
         """The nearest doubles."""

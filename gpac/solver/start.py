@@ -4,54 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial, reduce
-from operator import add
+from operator import iadd
+from typing import Any
 
 import numpy as np
 
 from ..circuit import Circuit
 from ..graph import closure, operands
 from ..wire import Constant, Input, Integral, Linear, Product, Start, Wire
-from .series import LANES, Array, Series, to_blocks
+from .series import LANES, Array, Series
 from .threads import share
 
-BYTES = 2**19
+BYTES = 2**20
 """Values that are held at a time: as many as a cache close to the core has room for."""
-ENOUGH = 4
+BESIDE = 8
+"""Numbers left free after each row: rows that begin an odd number of cache lines apart do not displace each other."""
+ENOUGH = 2
 """So many times that for each thread are worth the thread."""
 
 
 def at_start(series: Series, inputs: dict[str, Array], batch: int, wires: Sequence[Wire], workers: int = 1) -> Array:
-    """Values (entries, B) of wires at t = 0 from inputs (size, B), in blocks of lanes as all else.
+    """Values (entries, B) of wires at t = 0 from inputs (size, B).
 
-    On NumPy with so many threads, where there is work for them.
+    Trajectories fill whole blocks of lanes, so that one gets the same bits alone or among a million. On NumPy with so
+    many threads, where there is work for them.
     """
     num, needed = series.num, _behind(series.circuit, wires)
-    blocks = -(-batch // LANES)
-    out = num.zeros((blocks, LANES, sum(w.size for w in wires)))
+    width = -(-batch // LANES) * LANES
+    out = num.empty((sum(w.size for w in wires), width + BESIDE))
     at, rest = 0, []
     for wire in wires:
         place = slice(at, at + wire.size)
         if isinstance(wire, Integral) and not isinstance(wire.initial, Start):
-            out[:, :, place] = num.numbers(wire.initial)
+            out[place] = num.numbers(wire.initial)[:, None]
         else:
             rest.append((place, wire))
         at = place.stop
-    at_once = max(1, BYTES // (8 * num.parts * LANES * max(1, sum(w.size for w in needed))))
+    at_once = LANES * max(1, BYTES // (8 * num.parts * LANES * max(1, sum(w.size for w in needed))))
 
     def part(low: int) -> None:
-        some = slice(low, min(blocks, low + at_once))
-        lanes = slice(some.start * LANES, min(batch, some.stop * LANES))
-        given = {name: value[:, lanes] for name, value in inputs.items()}
+        high = min(width, low + at_once)
+        given = {name: value[:, low : min(batch, high)] for name, value in inputs.items()}
         values: dict[Wire, Array] = {}
         with np.errstate(all="ignore"):
             for wire in needed:
-                values[wire] = _value(series, wire, values, given, some.stop - some.start)
+                values[wire] = _value(series, wire, values, given, high - low)
         for place, wire in rest:
-            out[some, :, place] = values[wire].transpose(0, 2, 1)
+            out[place, low:high] = values[wire]
 
-    parts = range(0, blocks if rest else 0, at_once)
+    parts = range(0, width if rest else 0, at_once)
     share(part, parts, min(workers, len(parts) // ENOUGH) if series.xp is np else 1)
-    return out.reshape(blocks * LANES, at)[:batch].T
+    return out[:, :batch]
 
 
 def _behind(circuit: Circuit, wires: Sequence[Wire]) -> list[Wire]:
@@ -66,12 +69,12 @@ def _behind(circuit: Circuit, wires: Sequence[Wire]) -> list[Wire]:
     return [w for w in circuit.wires if w in found]
 
 
-def _value(series: Series, wire: Wire, values: dict[Wire, Array], inputs: dict[str, Array], blocks: int) -> Array:
-    """(block, entry, lane)."""
+def _value(series: Series, wire: Wire, values: dict[Wire, Array], inputs: dict[str, Array], width: int) -> Array:
+    """(entry, trajectory) for so many trajectories, whole blocks."""
     num, source = series.num, series.circuit.source
 
     def everywhere(column: Array) -> Array:
-        full = num.zeros((blocks, wire.size, LANES))
+        full = num.empty((wire.size, width))
         full[...] = column
         return full
 
@@ -79,16 +82,36 @@ def _value(series: Series, wire: Wire, values: dict[Wire, Array], inputs: dict[s
         case Constant():
             return everywhere(num.numbers(wire.values)[:, None])
         case Input():
-            return num.each(partial(to_blocks, xp=series.xp), inputs[wire.key])
+            return num.each(partial(_filled, width=width, xp=series.xp), inputs[wire.key])
         case Linear():
-            terms = [num.apply(matrix, values[operand]) for matrix, operand in series.matrices[wire]]
+            terms = [_joined(num.apply(matrix, _blocks(values[x]))) for matrix, x in series.matrices[wire]]
             bias = [series.bias[wire]] if wire in series.bias else []
-            return reduce(add, [*terms, *bias]) if terms else everywhere(bias[0] if bias else 0.0)
+            return reduce(iadd, [*terms, *bias]) if terms else everywhere(bias[0] if bias else 0.0)
         case Product():
             left, right = values[source(wire.left)], values[source(wire.right)]
-            return left * right if wire.einsum is None else num.contract(left[None], right[None], wire)
+            if wire.einsum is None:
+                return left * right
+            return _joined(num.contract(_blocks(left)[None], _blocks(right)[None], wire))
         case Integral():
             if isinstance(wire.initial, Start):
                 return num.start(wire.initial, values[source(wire.initial.wire)])
             return everywhere(num.numbers(wire.initial)[:, None])
     return everywhere(0.0)  # time
+
+
+def _filled(array: Array, width: int, xp: Any) -> Array:
+    """(entry, trajectory) filled up with copies of the last trajectory."""
+    missing = width - array.shape[1]
+    if missing:
+        array = xp.concatenate([array, xp.repeat(array[:, -1:], missing, axis=1)], axis=1)
+    return xp.ascontiguousarray(array)
+
+
+def _blocks(array: Array) -> Array:
+    """(entry, trajectory) as (block, entry, lane), the same memory."""
+    return array.reshape(array.shape[0], -1, LANES).transpose(1, 0, 2)
+
+
+def _joined(blocks: Array) -> Array:
+    """(block, entry, lane) as (entry, trajectory)."""
+    return blocks.transpose(1, 0, 2).reshape(blocks.shape[1], -1)
