@@ -13,6 +13,7 @@ from .exact import exact_array, to_doubles
 from .pair import Pair, each_part, leading, two_sum
 from .pivp import PIVP
 from .schedule import Schedule
+from .signs import ANY
 
 System = Circuit | Schedule | PIVP
 
@@ -68,9 +69,9 @@ def batch_inputs(
         lead = leading(array)
         if not bool(xp.isfinite(lead).all()):
             raise NumberError(f"input {name!r} has NaN or inf in it; expected finite numbers")
-        check_signs(
-            name, system.input_signs[name], bool((lead < 0).any()), bool((lead == 0).any()), bool((lead > 0).any())
-        )
+        signs = system.input_signs[name]
+        if signs != ANY:
+            check_signs(name, signs, bool((lead < 0).any()), bool((lead == 0).any()), bool((lead > 0).any()))
         if array.ndim == 2:
             sizes.add(len(array))
         arrays[name] = array

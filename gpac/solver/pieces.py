@@ -151,8 +151,9 @@ def _gathered(parts: list[Advance], circuit: Circuit, settings: Settings, xp: An
         out[field] = found[0] if len(found) == 1 else num.joined(found)
     out["t"] = num.joined([num.zeros((0,)), *(each_part(xp.asarray, p.t) for p in parts)])
     for field in ("code", "steps", "orders", "length", "space"):
-        out[field] = xp.concatenate([xp.zeros(0), *(xp.asarray(getattr(p, field)) for p in parts)])
-    out["code"], out["steps"] = out["code"].astype(int), out["steps"].astype(int)
+        figures = [xp.asarray(getattr(p, field)) for p in parts] or [xp.zeros(0)]
+        out[field] = figures[0] if len(figures) == 1 else xp.concatenate(figures)
+    out["code"], out["steps"] = (out[field].astype(int, copy=False) for field in ("code", "steps"))
     out["dense"] = _dense(parts, host(leading(out["t"])), m, settings.precision) if settings.keep else None
     return out
 

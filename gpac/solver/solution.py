@@ -40,8 +40,6 @@ class Status(Enum):
 
 CODES = tuple(Status)
 """Status of a code in arrays: `CODES[code]`."""
-DONE = (Status.REACHED, Status.EVENT)
-"""How a trajectory ends that went as it was asked to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +121,8 @@ class Solution:
     def _undone(self) -> np.ndarray:
         """Indices of the trajectories that did not end as they should."""
         statuses = np.ravel(self.status)
-        return np.flatnonzero(np.all([statuses != done for done in DONE], axis=0))
+        others = np.flatnonzero(~(statuses == Status.REACHED))  # `!=` takes objects three times as long
+        return others[statuses[others] != Status.EVENT]
 
     def at(self, times: Any) -> Array:
         """Outputs at given times, from the Taylor polynomials of the steps.

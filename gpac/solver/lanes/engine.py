@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...circuit import Circuit
-from ...pair import Pair, each_part
+from ...pair import Pair
 from ..lowering import recurrences
 from ..orders import series_order
 from ..recurrences import Recurrences
@@ -145,7 +145,7 @@ class LaneEngine:
             "parameters": self._packed(at_start(self.series, batch.inputs, count, r.parameters, workers).T),
             "times": self._packed(batch.t),
             "ends": self._packed(batch.t_end),
-            "readings": self._packed(self.series.num.zeros((count, len(r.moving_watched)))) + np.nan,
+            "readings": np.full((count, len(r.moving_watched), *[2] * (self.parts - 1)), np.nan),
             "figures": np.zeros((count, 2)),
             "counts": np.zeros((count, 2), dtype=np.int64),
         }
@@ -175,9 +175,10 @@ class LaneEngine:
             "slope": r.dim * number,
             "weights": r.dim * vector,
             "registers": len(REGISTERS) * vector,
+            "ids": vector,
         }
-        memory = {name: _aligned(size) for name, size in sizes.items()} | self.room(spare)
-        memory["ids"] = _aligned(vector, np.int64)
+        memory = _aligned(sizes) | self.room(spare)
+        memory["ids"] = memory["ids"].view(np.int64)
         memory["ids"][:] = -1
         memory["control"] = np.zeros(len(CONTROL), dtype=np.int64)
         memory["control"][CONTROL.index("room")] = self.rows if self.settings.keep else 2**60
@@ -193,19 +194,18 @@ class LaneEngine:
             return {n: np.empty(size, dtype=t) for n, size, t in zip(RECORD, sizes, types, strict=True)}
 
     def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
-        steps, fate = queue["counts"].T
+        steps, fate = queue["counts"].T.copy()
         states, parameters = self._unpacked(queue["state"]), self._unpacked(queue["parameters"])
-        code = np.full(len(steps), crew.stop or STOPPED)
-        for met, meaning in ((fate == REACHED, END), (fate == SPENT, MAX_STEPS), (fate == STUCK, UNDERFLOW)):
-            code[met] = meaning
-        length, space = queue["figures"].T
+        meaning = {0: crew.stop or STOPPED, REACHED: END, STUCK: UNDERFLOW, SPENT: MAX_STEPS}
+        code = np.array([meaning[n] for n in range(len(meaning))])[fate]
+        length, space = queue["figures"].T.copy()
         readings = self._watched(self._unpacked(queue["readings"]), parameters)
-        readings = each_part(lambda p: np.where(code == END, p.T, np.nan), readings)
+        readings[code != END] *= np.nan
         return Advance(
             code,
             self._unpacked(queue["times"]),
             states.T,
-            readings,
+            readings.T,
             steps,
             steps * float(self.order),
             length if self.settings.length else np.full(len(length), np.nan),
@@ -260,16 +260,17 @@ class _Crew:
         numbers = memory["control"]
         numbers[control["next"]], numbers[control["stop"]] = begin, end
         numbers[control["max_steps"]] = self.limits.max_steps
-        turns, told = FIRST_TURNS, 0
+        turns, told, pointers = FIRST_TURNS, 0, self._pointers(memory)
         try:
             while True:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
-                busy = int(self.engine.code.run(*self._pointers(memory)))
+                busy = int(self.engine.code.run(*pointers))
                 spent = max(1e-6, time.perf_counter() - since)
                 turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
                 if numbers[control["kept"]] + self.engine.lanes > numbers[control["room"]]:
                     self._collect(memory, numbers, control["kept"])
+                    pointers = self._pointers(memory)
                 ended = int(numbers[control["next"]]) - begin - busy
                 if ended > told:
                     with self.lock:
@@ -321,8 +322,12 @@ def _keep_pages() -> None:
     np.empty(2**25 - 2**16, dtype=np.uint8)
 
 
-def _aligned(count: int, dtype: Any = float) -> np.ndarray:
-    """Zeros that start on a cache line."""
-    raw = np.zeros(max(8, count) * 8 + 64, dtype=np.uint8)
-    shift = -raw.ctypes.data % 64
-    return raw[shift : shift + max(8, count) * 8].view(dtype)
+def _aligned(sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Zeros by name, each of them from a cache line on, in one piece of memory."""
+    room = {name: 8 * max(1, -(-size // 8)) for name, size in sizes.items()}
+    raw = np.zeros(sum(room.values()) + 8)
+    at, parts = -raw.ctypes.data % 64 // 8, {}
+    for name, size in room.items():
+        parts[name] = raw[at : at + size]
+        at += size
+    return parts
