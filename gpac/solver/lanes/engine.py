@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,18 +13,17 @@ from ...pair import Pair
 from ..lowering import recurrences
 from ..orders import series_order
 from ..recurrences import Recurrences
-from ..results import MAX_STEPS, STOPPED, UNDERFLOW, WALL_CLOCK
+from ..results import MAX_STEPS, STOPPED, UNDERFLOW
 from ..results import REACHED as END
 from ..series import Series
 from ..start import at_start
 from ..task import Advance, Batch, Limits, Pieces, Settings
 from ..threads import processors, share
+from .crew import Crew
 from .machine import Compiled, registers
 from .memory import (
     CONTROL,
-    GROUP,
-    MEMORY,
-    QUEUE,
+    NAMES,
     REACHED,
     RECORD,
     REGISTERS,
@@ -38,11 +35,6 @@ from .memory import (
 )
 from .record import Record, Spare
 
-NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
-TURN_SECONDS = 0.02
-"""How long compiled code runs before it looks up: for Ctrl-C, the clock and progress."""
-FIRST_TURNS = 256
-MOST_TURNS = 2**20
 RECORD_BYTES = 8 * 2**20
 FIRST_CACHE = 32 * 2**10
 QUEUE_BYTES = 256 * 2**20
@@ -132,7 +124,7 @@ class LaneEngine:
         count = len(batch.t_end)
         workers = max(1, min(limits.threads or processors(), count // (4 * self.lanes)))
         queue = self._queue(batch, workers)
-        crew = _Crew(self, queue, limits, [] if spare is None else spare)
+        crew = Crew(self, queue, limits, [] if spare is None else spare)
         parts = 1 if workers == 1 else max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
         shares = [(count * p // parts, count * (p + 1) // parts) for p in range(parts)]
         share(lambda some: crew.work(*some), shares, workers, crew.interrupt)
@@ -193,7 +185,7 @@ class LaneEngine:
             sizes = [self.rows * (w if self.settings.keep else 1) for w in self.widths]
             return {n: np.empty(size, dtype=t) for n, size, t in zip(RECORD, sizes, types, strict=True)}
 
-    def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: _Crew) -> Advance:
+    def _answer(self, batch: Batch, queue: dict[str, np.ndarray], crew: Crew) -> Advance:
         steps, fate = queue["counts"].T.copy()
         states, parameters = self._unpacked(queue["state"]), self._unpacked(queue["parameters"])
         meaning = {0: crew.stop or STOPPED, REACHED: END, STUCK: UNDERFLOW, SPENT: MAX_STEPS}
@@ -236,79 +228,6 @@ class LaneEngine:
             coefficients[:, k] = self._watched(polynomials[:, :, k], still if k == 0 else still * 0.0)
         begin = self._unpacked(spans[:, :2]) if parts == 2 else spans[:, 0]
         return Pieces(rows, begin, spans[:, parts], spans[:, parts + 1], coefficients)
-
-
-class _Crew:
-    """Threads that work through one queue: what they share, and what they have kept."""
-
-    def __init__(self, engine: LaneEngine, queue: dict[str, np.ndarray], limits: Limits, spare: Spare) -> None:
-        self.engine, self.queue, self.limits, self.spare = engine, queue, limits, spare
-        self.kept: list[tuple[int, tuple[np.ndarray, ...]]] = []
-        self.stop = 0
-        self.lock = threading.Lock()
-
-    def interrupt(self) -> None:
-        """Ctrl-C: whoever is at work leaves off when it looks up."""
-        self.stop = STOPPED
-
-    def work(self, begin: int, end: int) -> None:
-        """Carry the trajectories from `begin` to `end` through one group of lanes."""
-        if self.stop:
-            return
-        memory = self.engine.memory(self.spare)
-        control = dict(zip(CONTROL, range(len(CONTROL)), strict=True))
-        numbers = memory["control"]
-        numbers[control["next"]], numbers[control["stop"]] = begin, end
-        numbers[control["max_steps"]] = self.limits.max_steps
-        turns, told, pointers = FIRST_TURNS, 0, self._pointers(memory)
-        try:
-            while True:
-                numbers[control["turns"]] = turns
-                since = time.perf_counter()
-                busy = int(self.engine.code.run(*pointers))
-                spent = max(1e-6, time.perf_counter() - since)
-                turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
-                if numbers[control["kept"]] + self.engine.lanes > numbers[control["room"]]:
-                    self._collect(memory, numbers, control["kept"])
-                    pointers = self._pointers(memory)
-                ended = int(numbers[control["next"]]) - begin - busy
-                if ended > told:
-                    with self.lock:
-                        self.limits.tell(ended - told)
-                told = ended
-                if time.monotonic() > self.limits.deadline:
-                    self.stop = WALL_CLOCK
-                if not busy or self.stop:
-                    break
-        except KeyboardInterrupt:
-            self.stop = STOPPED
-        if self.stop:
-            self._flush(memory, control)
-        self._collect(memory, numbers, control["kept"])
-
-    def _pointers(self, memory: dict[str, np.ndarray]) -> list[int]:
-        arrays = {**memory, **self.queue, "data": self.engine.data, "index": self.engine.recurrences.index}
-        return [arrays[name].ctypes.data for name in NAMES]
-
-    def _collect(self, memory: dict[str, np.ndarray], numbers: np.ndarray, at: int) -> None:
-        """Take the kept steps away together with their memory, and leave new memory."""
-        if not self.engine.settings.keep:
-            return
-        kept, numbers[at] = int(numbers[at]), 0
-        taken = kept, tuple(memory[name] for name in RECORD)
-        memory |= self.engine.room(self.spare)
-        with self.lock:
-            self.kept.append(taken)
-
-    def _flush(self, memory: dict[str, np.ndarray], control: dict[str, int]) -> None:
-        """One more step for those at work, so that they write down where they are."""
-        numbers = memory["control"]
-        at_work = memory["ids"][memory["ids"] >= 0].copy()
-        numbers[control["stop"]] = numbers[control["next"]]
-        numbers[control["max_steps"]], numbers[control["turns"]] = 0, 1
-        self.engine.code.run(*self._pointers(memory))
-        fate = self.queue["counts"][:, 1]
-        fate[at_work] = np.where(fate[at_work] == REACHED, REACHED, 0)
 
 
 @cache

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from ..recurrences import Recurrences
 from .ir import DOUBLE, INT, POINTER, Code, Value
-from .memory import CONTROL, GROUP, MEMORY, QUEUE, RECORD, REGISTERS
+from .memory import CONTROL, MEMORY, NAMES, REGISTERS
 from .number import Double
 from .series import SeriesCode
 
@@ -22,7 +22,7 @@ SIDE_BY_SIDE = 4
 class Group:
     """Code that moves trajectories in and out of lanes, in the function "run" of the module.
 
-    The function takes the pointers `MEMORY`, `QUEUE`, `GROUP`, `RECORD` and `control`.
+    The function takes the pointers `NAMES`.
     """
 
     def __init__(
@@ -36,10 +36,9 @@ class Group:
     ) -> None:
         self.recurrences, self.series, self.lanes, self.order = recurrences, series, lanes, order
         self.stride = series.stride
-        names = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
-        self.code = Code(module, "run", [POINTER] * len(names), lanes)
+        self.code = Code(module, "run", [POINTER] * len(NAMES), lanes)
         self.num = arithmetic(self.code)
-        self.pointer = dict(zip(names, self.code.function.args, strict=True))
+        self.pointer = dict(zip(NAMES, self.code.function.args, strict=True))
 
     def control(self, name: str) -> Value:
         """An integer of `control`."""

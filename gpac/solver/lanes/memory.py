@@ -20,6 +20,9 @@ GROUP = ("ids", "goal", "old", "slope", "weights", "registers")
 RECORD = ("rows", "spans", "polynomials")
 """Steps kept: trajectory, (begin, step, unit of time), and coefficients (watched entry, order)."""
 
+NAMES = (*MEMORY, *QUEUE, *GROUP, *RECORD, "control")
+"""All pointers that compiled code takes, in this order."""
+
 REGISTERS = ("cap", "steps", "length", "space", "fate", "step")
 """Vectors of `registers`, one number each."""
 
