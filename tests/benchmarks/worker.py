@@ -8,8 +8,8 @@ arguments that solves the batch and returns float64 (B, m), or (B, m, 2) for sum
     {"do": "prepare", "job": file, "variant": v, "tol": x, "save": file}   -> {"first": seconds}
     {"do": "run", "job": file, "variant": v, "tol": x}        -> {"seconds": seconds}, prepared before if need be
 
-A short run is made twice, and the second one counts: the first finds the caches full of other tools' data, which
-would measure their size.
+A short run is made four times, and the median of the last three counts: the first finds the caches full of other
+tools' data.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 SHORT = 0.1
-"""Seconds of a run up to which it is made twice."""
+"""Seconds of a run up to which it is made several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,9 @@ def _answer(tool: Any, command: dict, ready: dict) -> dict:
         ready[key] = tool.prepare(job, *key)
         ready[key]()
     seconds = _seconds(ready[key])
-    return {"seconds": _seconds(ready[key]) if seconds < SHORT else seconds}
+    if seconds < SHORT:
+        seconds = median(_seconds(ready[key]) for _ in range(3))
+    return {"seconds": seconds}
 
 
 def _seconds(run: Callable[[], np.ndarray]) -> float:
