@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...pair import Pair
 from ..results import STOPPED, WALL_CLOCK
 from ..task import Limits
 from .memory import CONTROL, NAMES, REACHED, RECORD
@@ -23,10 +24,15 @@ MOST_TURNS = 2**20
 
 
 class Crew:
-    """Threads that work through one queue: what they share, and what they have kept."""
+    """Threads that work through one queue: what they share, and what they have kept.
 
-    def __init__(self, engine: LaneEngine, queue: dict[str, np.ndarray], limits: Limits, spare: Spare) -> None:
-        self.engine, self.queue, self.limits, self.spare = engine, queue, limits, spare
+    `start` (dim, B) are the states that the queue is to be filled with.
+    """
+
+    def __init__(
+        self, engine: LaneEngine, start: Any, queue: dict[str, np.ndarray], limits: Limits, spare: Spare
+    ) -> None:
+        self.engine, self.start, self.queue, self.limits, self.spare = engine, start, queue, limits, spare
         self.kept: list[tuple[int, tuple[np.ndarray, ...]]] = []
         self.stop = 0
         self.lock = threading.Lock()
@@ -37,6 +43,11 @@ class Crew:
 
     def work(self, begin: int, end: int) -> None:
         """Carry the trajectories from `begin` to `end` through one group of lanes."""
+        try:
+            self._fill(begin, end)
+        except KeyboardInterrupt:
+            self.interrupt()
+            self._fill(begin, end)
         if self.stop:
             return
         memory = self.engine.memory(self.spare)
@@ -69,6 +80,14 @@ class Crew:
         if self.stop:
             self._flush(memory, control)
         self._collect(memory, numbers, control["kept"])
+
+    def _fill(self, begin: int, end: int) -> None:
+        """Write the states into the queue: the processor that does so has them near when it begins."""
+        state = self.queue["state"][begin:end]
+        if isinstance(self.start, Pair):
+            state[..., 0], state[..., 1] = self.start.high[:, begin:end].T, self.start.low[:, begin:end].T
+        else:
+            state[...] = self.start[:, begin:end].T
 
     def _pointers(self, memory: dict[str, np.ndarray]) -> list[int]:
         arrays = {**memory, **self.queue, "data": self.engine.data, "index": self.engine.recurrences.index}

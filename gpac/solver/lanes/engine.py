@@ -124,7 +124,7 @@ class LaneEngine:
         count = len(batch.t_end)
         workers = max(1, min(limits.threads or processors(), count // (4 * self.lanes)))
         queue = self._queue(batch, workers)
-        crew = Crew(self, queue, limits, [] if spare is None else spare)
+        crew = Crew(self, batch.state, queue, limits, [] if spare is None else spare)
         parts = 1 if workers == 1 else max(workers, min(PIECES * workers, count // (PIECE * self.lanes)))
         shares = [(count * p // parts, count * (p + 1) // parts) for p in range(parts)]
         share(lambda some: crew.work(*some), shares, workers, crew.interrupt)
@@ -133,7 +133,7 @@ class LaneEngine:
     def _queue(self, batch: Batch, workers: int) -> dict[str, np.ndarray]:
         r, count = self.recurrences, len(batch.t_end)
         return {
-            "state": self._packed(batch.state.T),
+            "state": np.empty((count, r.dim, *[2] * (self.parts - 1))),  # each thread fills in its part
             "parameters": self._packed(at_start(self.series, batch.inputs, count, r.parameters, workers).T),
             "times": self._packed(batch.t),
             "ends": self._packed(batch.t_end),
