@@ -90,12 +90,17 @@ def check_signs(name: str, declared: str, negative: bool, zero: bool, positive: 
 
 
 def reals(value: Any, name: str, xp: Any, precision: str) -> Any:
-    """Numbers as a float64 array, or as a `Pair` in double-double precision."""
+    """Numbers as a float64 array, or as a `Pair` in double-double precision.
+
+    Raises `ShapeError` for what is no array of real numbers, and `NumberError` where one of them is hidden by a mask
+    or larger than any double.
+    """
     try:
         if precision != "double-double":
-            return xp.asarray(value, dtype=xp.float64)
+            return xp.asarray(_real(np.asanyarray(value) if xp is np else value), dtype=xp.float64)
         if isinstance(value, Pair):
             return Pair(*two_sum(*(xp.asarray(part, dtype=xp.float64) for part in (value.high, value.low))))
+        value = _real(value)
         if getattr(value, "dtype", np.dtype(object)).kind in "fiub" and value.dtype.itemsize <= 4:
             value = xp.asarray(value, dtype=xp.float64)
         if getattr(value, "dtype", None) == np.float64:
@@ -103,8 +108,20 @@ def reals(value: Any, name: str, xp: Any, precision: str) -> Any:
         return Pair(*map(xp.asarray, to_doubles(exact_array(value))))
     except NumberError as error:
         raise NumberError(f"{name}: {error}") from error
+    except OverflowError as error:
+        raise NumberError(f"{name}: expected numbers within the range of doubles, up to 1.8e308") from error
     except (TypeError, ValueError) as error:
         raise ShapeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
+
+
+def _real(value: Any) -> Any:
+    """The same, unless NumPy would make doubles of it that it does not mean."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "O")
+    if kind in "cmMSV":
+        raise TypeError(f"its entries are {value.dtype}, not real numbers")
+    if np.ma.is_masked(value):
+        raise NumberError("expected numbers everywhere, got an array with masked entries; fill or drop them")
+    return value
 
 
 def end_times(

@@ -225,7 +225,7 @@ def _grid(t: Any, xp: Any, precision: str) -> tuple[Any, Any]:
         return t, None
     grid = reals(t if isinstance(t, list) else host(t), "a grid t", np, precision)
     times = leading(grid)
-    if not times.size or not np.isfinite(times).all():
+    if not times.shape[1] or not np.isfinite(times).all():
         raise NumberError("a grid t must have finite times in it, at least one per row")
     sign = np.where(times[:, -1:] < 0, -1.0, 1.0)
     if (sign * times < 0).any() or (np.diff(sign * times, axis=1) < 0).any():

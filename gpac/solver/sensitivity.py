@@ -94,7 +94,7 @@ def sensitivities(
     run = solve(varied, times, given)
 
     found = run.outputs.reshape(count, runs, 1 + len(labels), m)[:, :, 1:]
-    found = found.reshape(count, -1, m)[:, :n].transpose(0, 2, 1)
+    found = found.reshape(count, runs * len(labels), m)[:, :n].transpose(0, 2, 1)
     found = found[0] if single else found
     places = np.cumsum([0, *sizes.values()])
     jacobian = {name: found[..., places[k] : places[k + 1]] for k, name in enumerate(names)}
@@ -116,9 +116,9 @@ def _with_free_start(system: System, inputs: Any, initial: Any) -> tuple[Circuit
 def _checked(runnable: Circuit | Schedule, names: bool | str | Iterable[str]) -> tuple[str, ...]:
     if not runnable.inputs:
         raise GpacError("the system has no inputs to differentiate by; give it some with gpac.inputs")
-    if names is True:
+    if isinstance(names, (bool, np.bool_)) and names:
         return tuple(runnable.inputs)
-    if isinstance(names, bool) or not names:
+    if not isinstance(names, Iterable) or not names:
         raise GpacError(f"expected names of inputs to differentiate by, or True for all, got {names!r}")
     wanted = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in runnable.inputs]

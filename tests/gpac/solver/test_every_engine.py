@@ -129,6 +129,9 @@ def test_a_batch_without_trajectories_has_an_empty_answer(how):
     assert solution.at([0.5, 1.0]).shape == (0, 2, 2)
     assert (len(solution.events), solution.extremes[x].low.shape) == (0, (0, 1))
     assert solution.check() is solution
+    varied = solve(PENDULUM, 1, initial=np.zeros((0, 2)), derivatives=True, **how)
+    assert (varied.outputs.shape, varied.jacobian["initial"].shape) == ((0, 2), (0, 2, 2))
+    assert solve(PENDULUM, np.zeros((0, 3)), initial=np.zeros((0, 2)), **how).outputs.shape == (0, 3, 2)
 
 
 def test_nothing_to_do_is_done(how):
