@@ -22,6 +22,7 @@ import numpy as np
 
 from ..circuit import Circuit
 from .arithmetic import Doubles, arithmetic
+from .interrupt import undisturbed
 from .powers import power_of_two, powers_of
 from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .rows import joined
@@ -91,10 +92,11 @@ class Run:
             self._first_unit()
             try:
                 while bool(self.live.any()):
-                    if time.monotonic() > self.limits.deadline:
-                        self._retire(self.live, WALL_CLOCK)
-                    self._compact()
-                    self._step()
+                    with undisturbed():
+                        if time.monotonic() > self.limits.deadline:
+                            self._retire(self.live, WALL_CLOCK)
+                        self._compact()
+                        self._step()
             except KeyboardInterrupt:
                 self._retire(self.live, STOPPED)
         return self.results.advance(self._pieces(), self.settings.length)
@@ -157,8 +159,7 @@ class Run:
             self.pieces.append((self.ids[good], begin[good], h[good], unit[good], polynomials[good]))
         self.results.count(self.ids[good], length[good], order[good], self._space()[good])
         self._retire(good & last, REACHED)
-        spent = self.live & (self.results.steps[self.ids] >= self.limits.max_steps)
-        self._retire(spent, MAX_STEPS)
+        self._retire(self.live & (self.results.steps[self.ids] >= self.limits.max_steps), MAX_STEPS)
 
     def _restart(self) -> None:
         """Orders 0 and 1 of every unit at the present state and time."""
@@ -261,9 +262,8 @@ class Run:
         lanes = self.c[0].transpose(0, 2, 1)[who]  # (ended, width)
         self.live = self.live & ~who
         readings = [lanes[:, self.series.place(w)] for w in self.settings.watch] or [lanes[:, :0]]
-        self.results.end(
-            self.ids[who], code, self.t[who], lanes[:, : self.series.dim], self.num.joined(readings, axis=1)
-        )
+        watched = self.num.joined(readings, axis=1)
+        self.results.end(self.ids[who], code, self.t[who], lanes[:, : self.series.dim], watched)
         if code != STOPPED:  # those have not ended, and whoever is told might stop the run once more
             self.limits.tell(len(lanes))
 

@@ -16,6 +16,7 @@ from ..pair import Pair, each_part, leading
 from ..schedule import Schedule
 from .choice import check
 from .gather import mapped
+from .interrupt import completed
 from .pieces import Call, run_circuit, run_schedule
 from .progress import shown
 from .results import status_names
@@ -132,8 +133,9 @@ def solve(
     if derivatives:
         if events is not None or extremes:
             raise GpacError("derivatives are solved for without events or extremes; ask for those in a second call")
-        options |= {"max_seconds": max_seconds, "threads": threads, "executor": executor, "progress": progress}
-        return _with_derivatives(system, t, inputs, initial, derivatives, options)
+        options |= {"threads": threads, "executor": executor}
+        with shown(progress) as told:
+            return _with_derivatives(system, t, inputs, initial, derivatives, options, limits.deadline, told)
     runnable = as_runnable(system, initial)
     if initial is not None:
         if inputs is not None:
@@ -155,7 +157,7 @@ def solve(
         else:
             settings = settings if todo.grid is None else replace(settings, keep=True)
             solution = _solved(runnable, todo, Call(settings, limits, backend, method, xp, told, asked))
-            solution = solution if todo.grid is None else _on_grid(solution, todo.grid, dense)
+            solution = solution if todo.grid is None else completed(_on_grid, solution, todo.grid, dense)
     known = precision == "double" and todo.grid is None
     given = {name: a.copy("K") for name, a in todo.inputs.items()} if known else {}  # the caller may change them
     return replace(solution, question=Question(runnable, given) if known else None)
@@ -190,10 +192,10 @@ def _solved(runnable: Circuit | Schedule, todo: _Todo, call: Call) -> Solution:
         parts = run_schedule(runnable, todo.ends, todo.inputs, todo.count, call)
     else:
         parts = run_circuit(runnable, todo.inputs, todo.ends, call)
-    solution = _solution(runnable.outputs, parts, todo.single, call.xp)
+    solution = completed(_solution, runnable.outputs, parts, todo.single, call.xp)
     if call.observation is None:
         return solution
-    return _with_findings(solution, call.observation, parts["stages"], todo.count, todo.single, call.num)
+    return completed(_with_findings, solution, call.observation, parts["stages"], todo.count, todo.single, call.num)
 
 
 def _asked(system: System, runnable: Circuit | Schedule, events: Any, extremes: Any) -> Observation | None:
@@ -206,16 +208,24 @@ def _asked(system: System, runnable: Circuit | Schedule, events: Any, extremes: 
 
 
 def _with_derivatives(
-    system: System, t: Any, inputs: Any, initial: Any, names: bool | str | Sequence[str], options: dict[str, Any]
+    system: System,
+    t: Any,
+    inputs: Any,
+    initial: Any,
+    names: bool | str | Sequence[str],
+    options: dict[str, Any],
+    deadline: float,
+    told: Callable[[float], None] | None,
 ) -> Solution:
     """The solution and its variational equations', each by a call of `solve` with the same options."""
-    from .sensitivity import sensitivities
+    from .sensitivity import Turns, sensitivities
 
     if _axes(t) == 2:
         raise ShapeError("derivatives are taken at end times: give t as a number or (B,) array, not as a grid")
-    tol, backend, precision = options["tol"], options["backend"], options["precision"]
-    plain = partial(solve, **options)
-    solution, jacobian = sensitivities(system, t, inputs, initial, names, plain, tol, backend, precision)
+    turns = Turns(partial(solve, **options), deadline, told)
+    asked = options["tol"], options["backend"], options["precision"]
+    solution, jacobian = sensitivities(system, t, inputs, initial, names, turns.solve, *asked)
+    turns.tell(1.0)
     return replace(solution, jacobian=jacobian, question=None)
 
 

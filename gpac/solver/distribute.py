@@ -31,6 +31,7 @@ from ..pair import each_part
 from ..schedule import Schedule
 from .gather import joined, mapped
 from .series import LANES
+from .settings import seconds_left
 from .solution import Solution, Status, host
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class _Distribution:
         while self.waiting and len(self.flying) < room and time.monotonic() < self.job.deadline:
             low, high = piece = self.waiting.popleft()
             t, inputs = self.job.part(low, high)
-            options = self.job.options | {"max_seconds": _seconds_left(self.job.deadline)}
+            options = self.job.options | {"max_seconds": seconds_left(self.job.deadline)}
             ticket = self.name, low, self.lost[low]  # Dask takes calls with equal arguments for one call
             try:
                 future = self.executor.submit(_work, self.packed, t, inputs, options, self.job.device, ticket)
@@ -269,10 +270,6 @@ def _packed(question: tuple[Circuit | Schedule, dict[str, Any]]) -> bytes:
         return pack(question)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise GpacError(f"the system cannot be sent to other processes: {error}; solve it without executor=") from error
-
-
-def _seconds_left(deadline: float) -> float | None:
-    return None if deadline == float("inf") else max(1e-9, deadline - time.monotonic())
 
 
 @lru_cache(maxsize=4)

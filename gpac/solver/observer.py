@@ -8,6 +8,7 @@ a step's polynomial is made to meet the following step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from .choice import Choice
 from .events import Hits, first_terminal, found_on
 from .extremes import Extremes, extremes_on
 from .findings import COLUMNS, Found
+from .interrupt import undisturbed
 from .observation import Observation, Plan
 from .results import EVENT, MAX_STEPS, STOPPED
 from .rows import Rows, joined, joined_pieces, values_at
@@ -101,9 +103,10 @@ class _Run:
                 taken, window = taken + now, min(2 * window, LONGEST)
                 self._window(now, final=taken == self.limits.max_steps)
         except KeyboardInterrupt:  # those that were on their way stay STOPPED where the last window left them
-            nothing = _unread(self.num, len(self.t), self.plan.width)
-            rows = Rows.of(self.held, self.t, self.begun, nothing)
-            self._search(rows, rows.where(~rows.final), self.space)
+            with suppress(KeyboardInterrupt), undisturbed():
+                nothing = _unread(self.num, len(self.t), self.plan.width)
+                rows = Rows.of(self.held, self.t, self.begun, nothing)
+                self._search(rows, rows.where(~rows.final), self.space)
         return self._advance()
 
     def _window(self, steps: int, final: bool) -> None:
@@ -120,7 +123,27 @@ class _Run:
     def _some(self, ids: Array, steps: int, final: bool) -> Array:
         """One window of some trajectories; returns those that go on."""
         part = self._batch(ids, self.state[:, ids], self.t[ids], self.t_end[ids])
-        advance = self.engine.advance(part, Limits(steps, self.limits.deadline))
+        advance = self.engine.advance(part, replace(self.limits, max_steps=steps, tell=_nobody))
+        before, held, found, kept = [a[ids] for a in self._known()], self.held, len(self.found), len(self.kept)
+        try:
+            going = self._follow(ids, advance, final)
+        except KeyboardInterrupt:  # what was searched in part counts as not begun
+            with undisturbed():
+                for array, old in zip(self._known(), before, strict=True):
+                    array[ids] = old
+                self.held, self.found, self.kept = held, self.found[:found], self.kept[:kept]
+            raise
+        if (host(advance.code) == STOPPED).any():
+            raise KeyboardInterrupt  # the engine was told to stop
+        return going
+
+    def _known(self) -> tuple[Array, ...]:
+        """What is known of every trajectory, the first axis counting them."""
+        figures = self.t, self.state.T, self.readings.T, self.code, self.steps, self.orders, self.length, self.space
+        return *figures, self.begun, self.signs, *self.extremes
+
+    def _follow(self, ids: Array, advance: Advance, final: bool) -> Array:
+        """Take some trajectories to where the engine has brought them; returns those that go on."""
         code = host(advance.code)
         going = (code == MAX_STEPS) & (not final)
         self.t[ids], self.state[:, ids] = host(advance.t), host(advance.state)
@@ -142,8 +165,6 @@ class _Run:
         going &= self.code[ids] != EVENT
         waiting &= np.isin(rows.ids, ids[going])
         self.held = joined_pieces([self.held.where(~mine), rows.where(waiting).pieces])
-        if (code == STOPPED).any():
-            raise KeyboardInterrupt  # the engine was told to stop
         return ids[going]
 
     def _search(self, steps: Rows, later: Rows, space: Array) -> None:
@@ -171,7 +192,11 @@ class _Run:
 
     def _again(self, ids: Array, state: Array, t: Array, t_end: Array) -> Advance:
         """Steps done anew from given states."""
-        return self.engine.advance(self._batch(ids, state, t, t_end), Limits(AGAIN))
+        limits = Limits(AGAIN, threads=self.limits.threads)
+        advance = self.engine.advance(self._batch(ids, state, t, t_end), limits)
+        if (host(advance.code) == STOPPED).any():
+            raise KeyboardInterrupt
+        return advance
 
     def _note(self, rows: Rows, hits: Hits) -> None:
         """Write down events with all outputs and states."""
@@ -246,6 +271,10 @@ class _Run:
         order = np.argsort(parts[0], kind="stable")
         columns: dict[str, Any] = {n: p[order] for n, p in zip(COLUMNS, parts, strict=True)}
         return Found(**columns, extremes=self.extremes, parts=self.plan.parts)
+
+
+def _nobody(ended: int) -> None:
+    """Who ends in a window is told when events have been looked for."""
 
 
 def _module(array: Any) -> Any:

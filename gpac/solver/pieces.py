@@ -19,6 +19,7 @@ from .arithmetic import Doubles, arithmetic
 from .choice import Choice, choose
 from .doubts import Doubts
 from .fates import judged
+from .interrupt import completed
 from .results import REACHED, STOPPED, WALL_CLOCK
 from .series import Series
 from .solution import Dense, host
@@ -66,24 +67,39 @@ def run_circuit(circuit: Circuit, inputs: dict, ends: Any, call: Call, last: boo
 
     limits = replace(call.limits, tell=told)
     parts: list[Advance] = []
+    stopped = False
 
     def advance(some: slice) -> Advance:
         count = some.stop - some.start
         given = {n: a[:, some] for n, a in inputs.items()}
         state = at_start(series, given, count, circuit.integrals, limits.threads or processors())
         piece = Batch(given, state, series.num.zeros((count,)), ends[some])
-        code = _end_code(parts, limits)
+        code = STOPPED if stopped else _end_code(parts, limits)
         if code is None:
             part = judged(circuit, piece, choice.engine.advance(piece, limits), settings, xp)
             return doubts.settled(piece, part, limits)
-        told(count)
+        if code != STOPPED:  # whoever is told might stop the run once more
+            told(count)
         return _untouched(piece, code, settings)
 
-    size = _in_pieces(advance, parts, batch, choice.engine.piece)
-    engine = str(choice) + doubts.note
-    if size < choice.engine.piece:
-        engine += f"; memory held {size} trajectories at a time"
-    return _gathered(parts, circuit, settings, xp) | {"engine": engine, "stages": _stages(parts, batch, last, call)}
+    def advance_or_stop(some: slice) -> Advance:
+        nonlocal stopped
+        try:
+            return advance(some)
+        except KeyboardInterrupt:  # outside of an engine's steps, before its answer was there
+            stopped = True
+            return advance(some)
+
+    size = _in_pieces(advance_or_stop, parts, batch, choice.engine.piece)
+
+    def gathered() -> dict:
+        engine = str(choice) + doubts.note
+        if size < choice.engine.piece:
+            engine += f"; memory held {size} trajectories at a time"
+        found = {"engine": engine, "stages": _stages(parts, batch, last, call)}
+        return _gathered(parts, circuit, settings, xp) | found
+
+    return completed(gathered) if last else gathered()
 
 
 def _chosen(circuit: Circuit, call: Call, last: bool, settings: Settings) -> Choice:

@@ -19,6 +19,7 @@ from ..circuit import Circuit
 from . import readings
 from .arithmetic import Doubles
 from .dop853 import CONTINUOUS, FIFTH, STAGES, THIRD, C
+from .interrupt import undisturbed
 from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .right import RightSide
 from .series import LANES, Array, Series, largest, to_blocks
@@ -88,10 +89,11 @@ class Run:
             self.h = self._first_step()
             try:
                 while bool(self.live.any()):
-                    if time.monotonic() > self.limits.deadline:
-                        self._retire(self.live, WALL_CLOCK)
-                    self._compact()
-                    self._step()
+                    with undisturbed():
+                        if time.monotonic() > self.limits.deadline:
+                            self._retire(self.live, WALL_CLOCK)
+                        self._compact()
+                        self._step()
             except KeyboardInterrupt:
                 self._retire(self.live, STOPPED)
         return self.results.advance(self._pieces(), self.settings.length)

@@ -20,13 +20,34 @@ from ..pair import each_part
 from ..pivp import PIVP
 from ..schedule import Schedule
 from ..transform.tangent import derivative_name, tangent
-from .solution import Solution
+from .settings import seconds_left
+from .solution import Solution, Status
 
 WIDTH = 16384
 """Entries of all units that the directions of one run may have together, about."""
 
 Array = Any
 Solve = Callable[[Circuit | Schedule, Any, dict[str, Array] | None], Solution]
+
+
+class Turns:
+    """Calls of `solve`, two at most, that are one to the caller: one clock, one progress, one Ctrl-C for all."""
+
+    def __init__(self, call: Callable[..., Solution], deadline: float, told: Callable[[float], None] | None) -> None:
+        self.call, self.deadline, self.told, self.done = call, deadline, told, 0
+
+    def solve(self, runnable: Circuit | Schedule, t: Any, inputs: dict[str, Array] | None) -> Solution:
+        """The next; no time is left to it after one that was interrupted."""
+        solution = self.call(runnable, t, inputs, max_seconds=seconds_left(self.deadline), progress=self.tell)
+        if (np.ravel(solution.status) == Status.STOPPED).any():
+            self.deadline, self.told = -np.inf, None  # whoever is told might stop the run once more
+        self.done += 1
+        return solution
+
+    def tell(self, fraction: float) -> None:
+        """Pass on how much of both is done."""
+        if self.told:
+            self.told(min(1.0, (self.done + fraction) / 2))
 
 
 def sensitivities(
@@ -90,6 +111,7 @@ def sensitivities(
     varied = tangent(runnable, names, labels)
     given = {n: each_part(partial(xp.repeat, repeats=runs, axis=0), a.T) for n, a in arrays.items()}
     given |= _directions(varied, sizes, labels, runs, count, xp)
+    alone = None if runs == 1 and _has_states_of(varied, runnable) else solve(runnable, t, inputs)
     times = ends if isinstance(runnable, Schedule) else each_part(partial(xp.repeat, repeats=runs), ends)
     run = solve(varied, times, given)
 
@@ -98,9 +120,7 @@ def sensitivities(
     found = found[0] if single else found
     places = np.cumsum([0, *sizes.values()])
     jacobian = {name: found[..., places[k] : places[k + 1]] for k, name in enumerate(names)}
-    if runs == 1 and _has_states_of(varied, runnable):
-        return _alone(run, varied, runnable, single), jacobian
-    return solve(runnable, t, inputs), jacobian
+    return alone or _alone(run, varied, runnable, single), jacobian
 
 
 def _with_free_start(system: System, inputs: Any, initial: Any) -> tuple[Circuit | Schedule, Any]:

@@ -45,6 +45,11 @@ def limits_of(max_steps: Any, max_seconds: Any, threads: Any) -> Limits:
     return replace(limits, deadline=time.monotonic() + float(max_seconds))
 
 
+def seconds_left(deadline: float) -> float | None:
+    """What is left of the time allowed, as `max_seconds`; the least that can be given where there is none."""
+    return None if deadline == math.inf else max(1e-9, deadline - time.monotonic())
+
+
 def check_progress(progress: Any) -> None:
     """Raise `GpacError` for what can be told nothing."""
     if not (progress is None or isinstance(progress, bool) or callable(progress)):

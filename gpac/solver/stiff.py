@@ -19,6 +19,7 @@ from ..circuit import Circuit
 from . import readings
 from .arithmetic import Doubles
 from .field import Field
+from .interrupt import undisturbed
 from .results import MAX_STEPS, REACHED, STOPPED, UNDERFLOW, WALL_CLOCK, Results
 from .rows import joined_pieces
 from .series import to_blocks
@@ -109,6 +110,12 @@ class _Run:
                 code = self._advance() if moves else self._stay()
         except KeyboardInterrupt:
             code = STOPPED
+        with undisturbed():
+            self._end(code)
+        return code
+
+    def _end(self, code: int) -> None:
+        """Write down where the trajectory is, and its polynomials."""
         watched = np.full(self.results.readings.shape[1], np.nan)
         if code == REACHED:
             watched = self._watched([(self.t, 0.0, self.y[None])], 0)[0, 0]
@@ -117,7 +124,6 @@ class _Run:
             begin, h = (np.array(column) for column in list(zip(*self.steps, strict=True))[:2])
             coefficients = self._watched(self.steps, self.engine.degree)
             self.kept.append(Pieces(np.repeat(self.ids, len(h)), begin, h, np.where(h == 0, 1.0, h), coefficients))
-        return code
 
     def _stay(self) -> int:
         """Nothing moves but time."""
@@ -136,16 +142,21 @@ class _Run:
                     return UNDERFLOW
                 if solver.t == self.t:
                     return UNDERFLOW
-                dense, h = solver.dense_output(), float(solver.t) - self.t
-                order = {"Radau": 5, "BDF": getattr(dense, "order", 0)}.get(self.engine.method) or len(dense.p) - 1
-                self.y = np.array(solver.y)
-                self._count(order, h, self._polynomial(dense, h) if self._asked() else self.y[None])
-                self.t = float(solver.t)
+                with undisturbed():
+                    self._take(solver)
                 if solver.status == "finished":
                     return REACHED
         except (ValueError, np.linalg.LinAlgError):  # a matrix with NaN or inf in it
             return UNDERFLOW
         return MAX_STEPS
+
+    def _take(self, solver: Any) -> None:
+        """Go to where the solver has come."""
+        dense, h = solver.dense_output(), float(solver.t) - self.t
+        order = {"Radau": 5, "BDF": getattr(dense, "order", 0)}.get(self.engine.method) or len(dense.p) - 1
+        self.y = np.array(solver.y)
+        self._count(order, h, self._polynomial(dense, h) if self._asked() else self.y[None])
+        self.t = float(solver.t)
 
     def _solver(self) -> Any:
         from scipy import integrate

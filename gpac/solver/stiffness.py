@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..circuit import Circuit
+from .interrupt import undisturbed
 from .results import MAX_STEPS, STOPPED
 from .rows import joined_pieces
 from .solution import host
@@ -79,12 +80,11 @@ class WatchedEngine:
         handed: list[tuple[np.ndarray, int]] = []
         try:
             while len(ids):
-                joined.add(ids, part)
                 left, window, code = left - steps, 2 * window, host(part.code)
+                joined.add(ids, part, going=bool(left))
                 ids, begin = ids[code == MAX_STEPS], begin[code == MAX_STEPS]
                 if not left:
                     break
-                joined.code[ids] = STOPPED  # until they end
                 told.again += len(ids)
                 if (code == STOPPED).any():
                     raise KeyboardInterrupt
@@ -108,7 +108,10 @@ class WatchedEngine:
         engine = StiffEngine(self.circuit, self.settings, self.xp)
         for low in range(0, len(ids), CHUNK):
             some = ids[low : low + CHUNK]
-            joined.add(some, engine.advance(joined.batch(some), limits))
+            part = engine.advance(joined.batch(some), limits)
+            joined.add(some, part)
+            if (host(part.code) == STOPPED).any():
+                raise KeyboardInterrupt
 
     def _held(self, batch: Batch, h: np.ndarray, left: int) -> np.ndarray:
         """Which trajectories are stiff, given their mean steps so far and how many steps each may still take."""
@@ -194,10 +197,14 @@ class _Joined:
         inputs = {name: a[:, some] for name, a in self.start.inputs.items()}
         return Batch(inputs, self.state[:, some], self.t[some], self.start.t_end[some])
 
-    def add(self, ids: np.ndarray, part: Advance) -> None:
-        """Go on with what an engine made of these trajectories."""
+    def add(self, ids: np.ndarray, part: Advance, going: bool = False) -> None:
+        """Go on with what an engine made of these trajectories; those `going` on are STOPPED until they end."""
+        with undisturbed():
+            self._add(ids, part, going)
+
+    def _add(self, ids: np.ndarray, part: Advance, going: bool) -> None:
         xp, some = self.xp, self.xp.asarray(ids)
-        self.code[some] = part.code
+        self.code[some] = xp.where((part.code == MAX_STEPS) & going, STOPPED, part.code)
         self.t[some], self.state[:, some], self.readings[:, some] = part.t, part.state, part.readings
         self.steps[some] += xp.asarray(part.steps, dtype=xp.int64)
         self.orders[some] += part.orders
