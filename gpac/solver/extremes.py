@@ -119,9 +119,9 @@ def _best(key: np.ndarray, value: Array, time: Array, count: int) -> Extremes:
     ):
         best = np.ones(value.shape, dtype=bool)
         for part in parts:  # the second decides among those with the same first
-            rest = np.where(best, part, worst)
+            rest = np.where(best & ~np.isnan(part), part, worst)
             best &= part == np.repeat(pick.reduceat(rest, opens, axis=0), sizes, axis=0)
-        row = np.minimum.reduceat(np.where(best, number, len(key)), opens, axis=0)
+        row = np.minimum.reduceat(np.where(best, number, len(key) - 1), opens, axis=0)  # the last where all are NaN
         extreme[key[opens]], when[key[opens]] = _taken(value, row), _taken(time, row)
     return out
 

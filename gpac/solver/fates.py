@@ -29,7 +29,7 @@ def judged(circuit: Circuit, batch: Batch, advance: Advance, settings: Settings,
         return advance
     state, start = (np.abs(host(leading(a))[:, stuck]) for a in (advance.state, batch.state))
     first = start.max(axis=0, initial=settings.floor)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         grown = ~(state.max(axis=0, initial=0.0) < GROWTH * first)
     code = host(advance.code).copy()
     code[stuck[grown]] = BLOW_UP

@@ -15,6 +15,7 @@ from gpac import PIVP, Circuit, Status, inputs, integral, solve
 from gpac.pair import Pair
 from gpac.solver import choice
 from gpac.solver.cuda.engine import CudaEngine
+from gpac.solver.extremes import _best
 from gpac.wire import Start
 
 CONTEXT = mpmath.mp.clone()
@@ -188,3 +189,18 @@ def test_arrays_follow_states_near_a_hundred_quintillions():
     """Order 20 of y' = y^2 from 1e20 has coefficients of 1e420 in units of 1."""
     solution = solve(PIVP({y: y**2}, {y: 10**20}), t=0.9e-20, atol=1e8, backend="numpy").check()
     assert abs(solution.outputs[0] / 1e21 - 1) < 1e-9
+
+
+def test_states_near_the_largest_double_end_without_warnings():
+    x = sympy.Symbol("x")
+    solution = solve(PIVP({x: -y, y: x}, {x: 1, y: 0}), 1, initial=[1.7e308, 0], method="rungekutta")
+    assert solution.status is not Status.REACHED
+
+
+def test_values_that_are_no_numbers_are_no_extremes():
+    """Double-double products beyond 1e290 are none."""
+    times = np.array([[0.0], [1.0], [2.0], [3.0]])
+    found = _best(np.array([0, 0, 1, 1]), np.array([[1.0], [np.nan], [np.nan], [np.nan]]), times, 2)
+    assert_array_equal(np.ravel(found.low), [1, np.nan])
+    assert_array_equal(np.ravel(found.high), [1, np.nan])
+    assert found.t_low[0] == found.t_high[0] == 0
