@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...pair import Pair
+from ..interrupt import undisturbed
 from ..results import STOPPED, WALL_CLOCK
 from ..task import Limits
 from .memory import CONTROL, NAMES, REACHED, RECORD
@@ -60,19 +61,20 @@ class Crew:
             while True:
                 numbers[control["turns"]] = turns
                 since = time.perf_counter()
-                busy = int(self.engine.code.run(*pointers))
-                spent = max(1e-6, time.perf_counter() - since)
-                turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
-                if numbers[control["kept"]] + self.engine.lanes > numbers[control["room"]]:
-                    self._collect(memory, numbers, control["kept"])
-                    pointers = self._pointers(memory)
-                ended = int(numbers[control["next"]]) - begin - busy
-                if ended > told:
-                    with self.lock:
-                        self.limits.tell(ended - told)
-                told = ended
-                if time.monotonic() > self.limits.deadline:
-                    self.stop = WALL_CLOCK
+                with undisturbed():  # what a turn has made is taken as a whole
+                    busy = int(self.engine.code.run(*pointers))
+                    spent = max(1e-6, time.perf_counter() - since)
+                    turns = max(1, min(2 * turns, round(turns * TURN_SECONDS / spent), MOST_TURNS))
+                    if numbers[control["kept"]] + self.engine.lanes > numbers[control["room"]]:
+                        self._collect(memory, numbers, control["kept"])
+                        pointers = self._pointers(memory)
+                    ended = int(numbers[control["next"]]) - begin - busy
+                    if ended > told:
+                        with self.lock:
+                            self.limits.tell(ended - told)
+                    told = ended
+                    if time.monotonic() > self.limits.deadline:
+                        self.stop = WALL_CLOCK
                 if not busy or self.stop:
                     break
         except KeyboardInterrupt:
