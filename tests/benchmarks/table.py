@@ -15,8 +15,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Measured against other tools
 
 Written by `make bench WRITE=1`, a section per job. One core, one thread, all tools in one run, round after round.
-In every round a run below 0.1 s counts with the median of three after one that warms up: that one finds the caches
-full of other tools' data.
+In every round a run below 0.1 s is repeated for 0.1 s, and the median of three more counts: the first ones find the
+caches full of other tools' data, and a processor that has slept.
 Error: largest deviation of a trajectory over max(1, its largest right value), over the trajectories with a stored
 right answer. Only settings within the bound count; of every form of a tool the fastest tolerance that reaches it.
 Ratio: median over the rounds of time over the time of the fastest peer in that round. Set-up: first call in a new

@@ -8,8 +8,8 @@ arguments that solves the batch and returns float64 (B, m), or (B, m, 2) for sum
     {"do": "prepare", "job": file, "variant": v, "tol": x, "save": file}   -> {"first": seconds}
     {"do": "run", "job": file, "variant": v, "tol": x}        -> {"seconds": seconds}, prepared before if need be
 
-A short run is made four times, and the median of the last three counts: the first finds the caches full of other
-tools' data.
+A short run is repeated for a while, and the median of three more counts: the first ones find the caches full of other
+tools' data, and a processor that has slept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 SHORT = 0.1
-"""Seconds of a run up to which it is made several times."""
+"""Seconds of a run up to which it is made several times, and for how long before it counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,10 @@ def _answer(tool: Any, command: dict, ready: dict) -> dict:
     if key not in ready:
         ready[key] = tool.prepare(job, *key)
         ready[key]()
-    seconds = _seconds(ready[key])
+    seconds = spent = _seconds(ready[key])
     if seconds < SHORT:
+        while spent < SHORT:
+            spent += _seconds(ready[key])
         seconds = median(_seconds(ready[key]) for _ in range(3))
     return {"seconds": seconds}
 
