@@ -16,6 +16,8 @@ from .schedule import Schedule
 from .signs import ANY
 
 System = Circuit | Schedule | PIVP
+LONGEST = 1e300
+"""Time up to which double-double numbers can be multiplied without overflow in their parts."""
 
 
 def as_runnable(system: System, initial: Any) -> Circuit | Schedule:
@@ -152,6 +154,8 @@ def end_times(
         raise ShapeError(f"t must be a number or have shape ({batch},), got shape {times.shape}")
     if not bool(xp.isfinite(leading(times)).all()):
         raise NumberError(f"t must be finite, got {t!r}")
+    if precision == "double-double" and bool((abs(leading(times)) > LONGEST).any()):
+        raise NumberError(f"double-double products end near {LONGEST:g}: t must not lie beyond it, got {t!r}")
     return each_part(lambda p: xp.broadcast_to(p, (batch,)), times)
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import sympy
 from host_kernel import COMPILER, HostKernel
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import gpac
 import gpac.solver.pieces
 from gpac import PIVP, Circuit, Status, inputs, integral, solve
+from gpac.errors import NumberError
 from gpac.pair import Pair
 from gpac.solver import choice
 from gpac.solver.cuda.engine import CudaEngine
@@ -195,6 +196,15 @@ def test_states_near_the_largest_double_end_without_warnings():
     x = sympy.Symbol("x")
     solution = solve(PIVP({x: -y, y: x}, {x: 1, y: 0}), 1, initial=[1.7e308, 0], method="rungekutta")
     assert solution.status is not Status.REACHED
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_double_double_times_end_before_doubles_do(backend):
+    x = sympy.Symbol("x")
+    asked = {"precision": "double-double", "tol": 1e-28, "backend": backend}
+    assert_allclose(solve(PIVP({x: sympy.Integer(1)}, {x: 0}), 1e299, **asked).check().outputs, [1e299], rtol=1e-15)
+    with pytest.raises(NumberError, match="t must not lie beyond"):
+        solve(PIVP({x: sympy.Integer(1)}, {x: 0}), -1.7e308, **asked)
 
 
 def test_values_that_are_no_numbers_are_no_extremes():
