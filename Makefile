@@ -29,7 +29,7 @@ test: .venv/test
 
 # make bench JOBS="J1 J2" PEERS=folder-of-virtual-environments WRITE=1, all optional
 bench: $(if $(PEERS),.venv/run,.venv/bench)
-	cd tests && OPENBLAS_NUM_THREADS=1 PYTHONPATH=.. $(if $(PEERS),PEERS='$(abspath $(PEERS))') ../$(BIN)/python -m benchmarks $(JOBS) $(if $(WRITE),--write)
+	cd tests && PYTHONPATH=.. OPENBLAS_NUM_THREADS=1 $(if $(PEERS),PEERS='$(abspath $(PEERS))') ../$(BIN)/python -m benchmarks $(JOBS) $(if $(WRITE),--write)
 
 check: .venv/check
 	$(BIN)/ruff format --check .

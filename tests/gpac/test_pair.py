@@ -80,11 +80,11 @@ def compiled(name, *operands):
     memory = []
     for numbers in operands:
         p = pair(numbers)
-        memory.append(_aligned(2 * p.high.size))
+        memory.append(_aligned({"": 2 * p.high.size})[""])
         memory[-1][: 2 * p.high.size] = np.stack([p.high, p.low], axis=p.high.ndim - 1).ravel()
     while len(memory) < 3:
-        memory.append(_aligned(2 * LANES))
-    out = _aligned(2 * LANES)
+        memory.append(_aligned({"": 2 * LANES})[""])
+    out = _aligned({"": 2 * LANES})[""]
     kernel(name).run(*[m.ctypes.data for m in (*memory, out)])
     high, low = out[: 2 * LANES].reshape(2, LANES)
     assert np.array_equal(high + low, high)
