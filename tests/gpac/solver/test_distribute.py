@@ -389,9 +389,9 @@ def test_a_killed_dask_worker_loses_nothing(cluster, monkeypatch):
         if len(told) == 1 and busy:
             os.kill(cluster.run(os.getpid, workers=busy[:1])[busy[0]], signal.SIGKILL)
 
-    alone = solve(CIRCLE, 200, initial=given)
+    alone = solve(CIRCLE, 60_000, initial=given)  # so long that the others are at work when the first piece is done
     for _ in range(5):  # a worker that has just done its pieces takes only results along: Dask makes those anew
-        assert_same(solve(CIRCLE, 200, initial=given, executor=cluster.get_executor(), progress=kill), alone)
+        assert_same(solve(CIRCLE, 60_000, initial=given, executor=cluster.get_executor(), progress=kill), alone)
         if losses:
             break
         told.clear()
