@@ -3,17 +3,17 @@
 Runge-Kutta steps (DOP853) are taken where they are asked for and never chosen. Processor milliseconds of one core
 at tolerances 1e-3 / 1e-6 / 1e-9, and the errors reached at 1e-6:
 
-    job                                compiled Taylor    NumPy Taylor     NumPy DOP853     errors at 1e-6
-    Lorenz, t = 2, 1024 starts         1.9 / 2.6 / 1.9    21 / 39 / 59     20 / 35 / 66     9e-7, 7e-7, 1e-6
-    neural ODE 2-16-2, 4096            4.5 / 4.6 / 6.3    64 / 111 / 184   52 / 78 / 143    8e-9, 2e-8, 3e-8
-    neural ODE 64-256-64, 256          12 / 24 / 30       78 / 158 / 233   112 / 154 / 251  5e-9, 6e-9, 8e-9
-    neural ODE 256-1024-256, 64        37 / 64 / 96       137 / 277 / 403  195 / 274 / 609  3e-9, 4e-9, 2e-9
-    homotopy of 2-64-64-1, 1024        17 / 27 / 38       285 / 447 / 715  307 / 463 / 688  2e-8, 2e-8, 1e-9
-    homotopy of 784-128-64-10, 256     9 / 12 / 17        57 / 113 / 208   66 / 117 / 221   3e-8, 2e-8, 1e-9
-    homotopy of 16-64-...-64-1, 64     7 / 11 / 18        48 / 99 / 221    46 / 84 / 192    6e-8, 3e-8, 2e-9
-    homotopy of MNIST 6x200, 20        270 / - / -        2954 / - / -     2087 / - / -     (1e-3: 6e-5, 1e-4, 4e-6)
+    job                                compiled Taylor      NumPy Taylor     NumPy DOP853      errors at 1e-6
+    Lorenz, t = 2, 1024 starts         0.56 / 0.70 / 0.91   18 / 34 / 47     16 / 28 / 54      9e-7, 6e-7, 1e-6
+    neural ODE 2-16-2, 4096            1.5 / 2.2 / 3.0      44 / 82 / 135    37 / 60 / 110     8e-9, 2e-8, 3e-8
+    neural ODE 64-256-64, 256          9.2 / 15 / 23        59 / 118 / 184   77 / 115 / 207    5e-9, 6e-9, 8e-9
+    neural ODE 256-1024-256, 64        27 / 47 / 65         119 / 240 / 352  165 / 231 / 441   3e-9, 4e-9, 2e-9
+    homotopy of 2-64-64-1, 1024        11 / 19 / 29         166 / 345 / 474  181 / 295 / 573   1e-8, 1e-8, 1e-9
+    homotopy of 784-128-64-10, 256     5.2 / 8.0 / 11       40 / 75 / 115    49 / 74 / 143     2e-8, 2e-8, 9e-10
+    homotopy of 16-6x64-1, 64          2.7 / 5.1 / 8.0      27 / 52 / 77     28 / 45 / 88      7e-8, 5e-8, 2e-9
+    homotopy of MNIST 6x200, 20        206 / - / -          2180 / - / -     1460 / - / -      (1e-3: 6e-5, 1e-4, 3e-6)
 
-So compiled Taylor steps are 4 to 30 times cheaper at every size; without them the two methods on arrays differ by
+So compiled Taylor steps are 4 to 60 times cheaper at every size; without them the two methods on arrays differ by
 at most a factor 1.5 either way at the same tolerance, and Taylor polynomials are dense output for nothing.
 """
 

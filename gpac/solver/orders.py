@@ -9,8 +9,6 @@ from .settings import LEAST_TOL
 
 HISTORY = 3.4
 """What a multiply-add over histories costs, in those of a matrix: measured on networks 6 x 200 and 2-64-64-1."""
-
-
 DIGITS = 1e3
 """How far above the least tolerance steps may be long: terms then cancel, and lose some of the arithmetic's digits."""
 

@@ -42,12 +42,8 @@ PIECES = 8
 """Parts of the queue for each thread: who is done early takes another."""
 PIECE = 256
 """Trajectories that each lane has in such a part, at least, so that few lanes wait for the last ones of it."""
-
-
 PARTS_OF = {"double": 1, "double-double": 2}
 """Doubles in a number."""
-
-
 SMALL = 128
 """Entries of all units up to which LLVM's optimizer is worth its 0.05 to 0.15 s: steps then take a tenth less."""
 MOST_CODES = 256

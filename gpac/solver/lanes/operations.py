@@ -116,11 +116,7 @@ class OperationCode:
         low = self.code.larger(0, self.code.minus(self.k, right.degree)) if right.degree < UNBOUNDED else 0
         high = self.code.smaller(self.k, left.degree) if left.degree < UNBOUNDED else self.k
         sums = [
-            Convolved(
-                self.history(left, i, 0),
-                self.history(right, j, self.k),
-                self._kept(operation.out, e),
-            )
+            Convolved(self.history(left, i, 0), self.history(right, j, self.k), self._kept(operation.out, e))
             for e, i, j in factors
         ]
         alone = isinstance(operation, Contract) or min(left.degree, right.degree) < UNBOUNDED
@@ -168,11 +164,7 @@ class OperationCode:
                 low = code.larger(1, code.minus(self.k, u.degree)) if u.degree < UNBOUNDED else 1
                 high = code.smaller(self.k, v.degree) if v.degree < UNBOUNDED else self.k
                 sums = [
-                    Convolved(
-                        self.history(v, j, 0, "rates"),
-                        self.history(u, i, self.k),
-                        self._kept(out, e),
-                    )
+                    Convolved(self.history(v, j, 0, "rates"), self.history(u, i, self.k), self._kept(out, e))
                     for e, (j, i) in zip(entries, pairs, strict=True)
                 ]
                 totals = self._convolve("rates", sums, low, high, None, min(u.degree, v.degree) < UNBOUNDED)

@@ -55,11 +55,8 @@ class SumCode:
             return x if total is None else num.add(total, x)
         if term.kind == "minus":
             return num.negative(x) if total is None else num.subtract(total, x)
-        place = (
-            self.coefficients.at(term.data)
-            if term.kind == "scalar"
-            else self.code.add(self.coefficients.at(term.data), row)
-        )
+        first = self.coefficients.at(term.data)
+        place = first if term.kind == "scalar" else self.code.add(first, row)
         factor = num.table(self.memory["data"], place)
         return num.multiply(factor, x) if total is None else num.fma(factor, x, total)
 
